@@ -1,0 +1,1 @@
+//! The policy decision point: learns the cluster over COPS, plans, journals, decides.

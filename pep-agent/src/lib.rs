@@ -1,0 +1,1 @@
+//! The policy enforcement point on a node: observes reserves, lines and activities, enforces plans.
