@@ -1,0 +1,1 @@
+//! Client-types that this crate knows as data: their rows as plain structs.

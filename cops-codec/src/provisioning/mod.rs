@@ -1,0 +1,1 @@
+//! COPS-PR (RFC 3084): provisioning instances, their identifiers and errors, in BER.
