@@ -1,0 +1,1 @@
+//! Whether there is an interruption, of what, and how far it has come.
