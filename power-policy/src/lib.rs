@@ -8,5 +8,6 @@
 pub mod checker;
 pub mod grouping;
 pub mod interruption;
+pub mod limits;
 pub mod model;
 pub mod plan;
