@@ -1,5 +1,44 @@
 //! COPS (RFC 2748) and COPS-PR (RFC 3084) as data: messages, provisioning rows and sans-IO sessions of both roles.
+//!
+//! Nothing here reads a clock, a socket or a random number: what comes from outside is an argument.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`wire`] | numbers, header, object walk, one type an object (RFC 2748 2.1, 2.2) |
+//! | [`framing`] | where a message ends in the octet stream, from its header alone |
+//! | [`decode`] | a [`Frame`] read as a borrowed [`MessageRef`] or an owned [`Message`] |
+//! | [`encode`] | a [`Message`], or loose objects, written as a [`Frame`] |
+//! | [`message`] | the ten messages and their grammars (RFC 2748 3) |
+//! | [`error`] | what was wrong, at which octet, and what the RFC answers to it |
+//! | [`limits`] | every bound of this crate |
+//! | [`provisioning`], [`client_type`] | COPS-PR instances and the rows of the client-types known here |
+//! | [`session`] | the protocol's behaviour at either end, as a value that is fed and drained |
+//!
+//! ```
+//! use cops_codec::{Limits, Message, message::KeepAlive};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let limits = Limits::default();
+//! let frame = Message::from(KeepAlive { integrity: None }).encode(&limits)?;
+//! assert_eq!(&frame[..], [0x10, 9, 0, 0, 0, 0, 0, 8]);
+//! assert_eq!(Message::decode(&frame, &limits)?, Message::KeepAlive(KeepAlive { integrity: None }));
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod client_type;
+pub mod decode;
+pub mod encode;
+pub mod error;
+pub mod framing;
+pub mod limits;
+pub mod message;
 pub mod provisioning;
 pub mod session;
+pub mod wire;
+
+pub use decode::MessageRef;
+pub use error::{Answer, DecodeError, EncodeError, Fault, FaultKind};
+pub use framing::{Frame, Framer};
+pub use limits::Limits;
+pub use message::Message;
