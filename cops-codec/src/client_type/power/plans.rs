@@ -1,0 +1,172 @@
+//! Plans (arc 4 of the module), in DECs. One prefix removes all of a plan.
+
+use super::{Name, entry};
+use crate::client_type::attribute::Digest;
+use crate::client_type::macros::{enumeration, row_class};
+use crate::provisioning::ReferenceId;
+
+enumeration! {
+    /// Why there is a plan.
+    Cause {
+        /// Nothing is wrong; it stands by.
+        Standing = 1,
+        /// One server lost its mains.
+        ServerMains = 2,
+        /// A domain lost its mains.
+        DomainMains = 3,
+        /// An administrator commands it.
+        Command = 4,
+        /// A drill: each action is checked and reported, none is carried out.
+        Drill = 5,
+        /// Everything comes back.
+        Restoration = 6,
+    }
+}
+
+enumeration! {
+    /// Which case the plan of a context is for.
+    Scope {
+        /// None yet: the base context's plan while nothing is wrong.
+        Standing = 1,
+        /// The whole cluster.
+        Cluster = 2,
+        /// The PEP's own domain.
+        OwnDomain = 3,
+        /// The domains that borrow its reserve.
+        Borrowers = 4,
+    }
+}
+
+enumeration! {
+    /// What releases a stage.
+    Trigger {
+        /// The PDP's word alone.
+        Released = 1,
+        /// Mains lost.
+        MainsLost = 2,
+        /// Milliseconds since mains was lost.
+        ElapsedMillis = 3,
+        /// A reserve with fewer joules than the threshold.
+        ReserveBelowJoules = 4,
+        /// Mains back.
+        MainsBack = 5,
+    }
+}
+
+enumeration! {
+    /// What is done with an activity.
+    Verb {
+        /// It goes on.
+        Run = 1,
+        /// Its draw is limited.
+        Cap = 2,
+        /// It is stopped gracefully.
+        Stop = 3,
+        /// It is started.
+        Start = 4,
+        /// It is stopped here after the peer has it.
+        MoveOut = 5,
+        /// It is started here; the peer still has it.
+        TakeIn = 6,
+    }
+}
+
+enumeration! {
+    /// State that a server is brought to.
+    HostState {
+        /// Powered; for the PEP that its starter names.
+        On = 1,
+        /// All activities stopped, the host up at idle draw; for its own PEP.
+        Standby = 2,
+        /// Halted and without draw; for its own PEP.
+        Off = 3,
+    }
+}
+
+row_class! {
+    /// The plan of this context; one instance, and part of every decision that changes the context.
+    Plan = "pwrPlan", entry(4, 1), Install, unique [];
+    /// Term of the PDP.
+    2 term: u64,
+    /// Generation of the plan: rises in this context whenever rows change, and stays when a stage is released or the context is activated.
+    3 generation: u64,
+    /// Why there is a plan. Under drill the PEP checks and reports each action and actuates none.
+    4 cause: Cause,
+    /// Which case the plan of this context is for.
+    5 scope: Scope,
+    /// While the context is active, stages up to this order are released. A standing plan has no stage 0, so that 0 releases nothing.
+    6 released_stage: u32,
+    /// SHA-256 over all other rows of policy and plan in this context.
+    7 digest: Option<Digest>,
+}
+
+row_class! {
+    /// A stage of the plan.
+    Stage = "pwrStage", entry(4, 2), Install, unique [order];
+    /// Place of the stage; 0 is at once.
+    2 order: u32,
+    /// What releases the stage.
+    3 trigger: Trigger,
+    /// Milliseconds or joules, as the trigger says.
+    4 threshold: u64,
+    /// true if the PEP may release the stage itself while it is cut off.
+    5 local: bool = false,
+}
+
+row_class! {
+    /// What is done with an activity.
+    Action = "pwrAction", entry(4, 3), Install, unique [stage, activity, server, verb];
+    /// The stage.
+    2 stage: ReferenceId => Stage,
+    /// Name of the activity.
+    3 activity: Name,
+    /// What is done.
+    4 verb: Verb,
+    /// The other server of a move.
+    5 peer: Option<Name> = None,
+    /// Budget of the activity.
+    6 milliwatts: u32 = 0,
+    /// Name of the server on which it is done.
+    7 server: Name,
+}
+
+row_class! {
+    /// A reserve is given to a server through a line. For the custodian of the line.
+    Divert = "pwrDivert", entry(4, 4), Install, unique [stage, line, reserve, server];
+    /// The stage.
+    2 stage: ReferenceId => Stage,
+    /// Name of the line.
+    3 line: Name,
+    /// Name of the reserve; empty: open the line.
+    4 reserve: Option<Name>,
+    /// Name of the server; empty: open the line.
+    5 server: Option<Name>,
+    /// Power that may pass; 0 takes this reserve and server off the line.
+    6 milliwatts: u32,
+}
+
+row_class! {
+    /// Power that a server gets from a reserve. For the PEP of the server that is fed.
+    Intake = "pwrIntake", entry(4, 5), Install, unique [stage, server, reserve];
+    /// The stage.
+    2 stage: ReferenceId => Stage,
+    /// Name of the server.
+    3 server: Name,
+    /// Name of the reserve.
+    4 reserve: Name,
+    /// Name of the line; empty: none.
+    5 line: Option<Name> = None,
+    /// Power that the server may draw.
+    6 milliwatts: u32,
+}
+
+row_class! {
+    /// State that a server is brought to.
+    Host = "pwrHost", entry(4, 6), Install, unique [stage, server];
+    /// The stage.
+    2 stage: ReferenceId => Stage,
+    /// Name of the server.
+    3 server: Name,
+    /// State that a server is brought to. standby and off go to its PEP, on goes to the PEP that its starter names.
+    4 state: HostState,
+}

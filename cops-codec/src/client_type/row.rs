@@ -1,0 +1,531 @@
+//! Any row: its class, its name, and its encoding as PRID and EPD.
+
+use std::fmt;
+
+use super::attribute::{Attribute, AttributeFault};
+use super::class::{Access, AttributeInfo, RowId};
+use super::{framework, power};
+use crate::provisioning::ber;
+use crate::provisioning::object::{self, Epd};
+use crate::provisioning::{
+    Binding, ClassError, ClassErrorCode, GlobalError, GlobalErrorCode, InstanceId, OidRef, Prid,
+    ProvisioningError,
+};
+
+/// What a class is; implemented by `row_class!` alone.
+pub(super) trait RowClass: Sized {
+    const NAME: &'static str;
+    const ENTRY: &'static [u32];
+    const ACCESS: Access;
+    const ATTRIBUTES: &'static [AttributeInfo];
+    const UNIQUENESS: &'static [&'static str];
+    /// Most octets that its attribute values take.
+    const MAX_VALUES_OCTETS: usize;
+
+    fn instance(&self) -> InstanceId;
+    fn encode_values(&self, out: &mut Vec<u8>);
+    fn decode_values(instance: InstanceId, values: &mut Values<'_>) -> Result<Self, RowFault>;
+    fn unique_key(&self) -> Option<Vec<u8>>;
+    fn references(&self) -> Vec<Reference>;
+}
+
+/// A ReferenceId that a row holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reference {
+    /// Number of the attribute.
+    pub attribute: u32,
+    /// The row that it names, in the same context.
+    pub target: RowId,
+}
+
+/// Declares [`Class`], [`Row`] and what dispatches over them, from one list of modules and structs.
+macro_rules! classes {
+    ($($module:ident::$Class:ident),+ $(,)?) => {
+        /// A provisioning class that this crate knows. Sorted by its identifier: FRAMEWORK-PIB first, then the arcs of
+        /// POWER-DIVERT-PIB.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Class {
+            $(
+                #[doc = concat!("[`", stringify!($module), "::", stringify!($Class), "`](super::", stringify!($module), "::", stringify!($Class), ")")]
+                $Class,
+            )+
+        }
+
+        impl Class {
+            /// All classes, in the order of their identifiers.
+            pub const ALL: &'static [Self] = &[$(Self::$Class),+];
+
+            /// The module's name of the class, such as `pwrServer`.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$Class => <$module::$Class as RowClass>::NAME,)+
+                }
+            }
+
+            /// Sub-identifiers of its entry, below which its instances stand.
+            pub const fn entry_arcs(self) -> &'static [u32] {
+                match self {
+                    $(Self::$Class => <$module::$Class as RowClass>::ENTRY,)+
+                }
+            }
+
+            /// Who sends it.
+            pub const fn access(self) -> Access {
+                match self {
+                    $(Self::$Class => <$module::$Class as RowClass>::ACCESS,)+
+                }
+            }
+
+            /// Its attributes, in the order of their numbers.
+            pub const fn attributes(self) -> &'static [AttributeInfo] {
+                match self {
+                    $(Self::$Class => <$module::$Class as RowClass>::ATTRIBUTES,)+
+                }
+            }
+
+            /// Fields whose values no two instances of a context share; none if they may.
+            pub const fn uniqueness(self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$Class => <$module::$Class as RowClass>::UNIQUENESS,)+
+                }
+            }
+        }
+
+        /// A row of any class.
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub enum Row {
+            $(
+                #[doc = concat!("[`", stringify!($module), "::", stringify!($Class), "`](super::", stringify!($module), "::", stringify!($Class), ")")]
+                $Class($module::$Class),
+            )+
+        }
+
+        impl Row {
+            /// Its class.
+            pub const fn class(&self) -> Class {
+                match self {
+                    $(Self::$Class(_) => Class::$Class,)+
+                }
+            }
+
+            /// Its number.
+            pub fn instance(&self) -> InstanceId {
+                match self {
+                    $(Self::$Class(row) => row.instance(),)+
+                }
+            }
+
+            /// Appends the attribute values, without object header and padding.
+            pub(crate) fn encode_values(&self, out: &mut Vec<u8>) {
+                match self {
+                    $(Self::$Class(row) => row.encode_values(out),)+
+                }
+            }
+
+            /// The values of the attributes that UNIQUENESS names, encoded; `None` if the clause is empty.
+            pub(crate) fn unique_key(&self) -> Option<Vec<u8>> {
+                match self {
+                    $(Self::$Class(row) => row.unique_key(),)+
+                }
+            }
+
+            /// The rows that it refers to.
+            pub fn references(&self) -> Vec<Reference> {
+                match self {
+                    $(Self::$Class(row) => row.references(),)+
+                }
+            }
+
+            fn decode_values(id: RowId, values: &mut Values<'_>) -> Result<Self, RowFault> {
+                match id.class {
+                    $(Class::$Class => $module::$Class::decode_values(id.instance, values).map(Self::$Class),)+
+                }
+            }
+        }
+    };
+}
+
+classes! {
+    framework::PrcSupport,
+    framework::PibIncarnation,
+    framework::DeviceId,
+    framework::FrameworkError,
+    power::Server,
+    power::Inlet,
+    power::Domain,
+    power::Reserve,
+    power::Supply,
+    power::Line,
+    power::LineIn,
+    power::LineOut,
+    power::Activity,
+    power::Held,
+    power::ActionResult,
+    power::ReserveReading,
+    power::ServerReading,
+    power::Set,
+    power::Grouping,
+    power::ReadingSel,
+    power::Plan,
+    power::Stage,
+    power::Action,
+    power::Divert,
+    power::Intake,
+    power::Host,
+}
+
+/// A row, and what was odd about its encoding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// The row.
+    pub row: Row,
+    /// Attributes after the last known one; ignored, and worth a warning (RFC 3084 section 2.2.1).
+    pub extra_attributes: u32,
+}
+
+impl Row {
+    /// Its name within the context.
+    pub fn id(&self) -> RowId {
+        RowId {
+            class: self.class(),
+            instance: self.instance(),
+        }
+    }
+
+    /// Its PRID.
+    pub fn prid(&self) -> Prid {
+        self.id().prid()
+    }
+
+    /// Appends PRID and EPD objects.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        object::write_prid(out, self.prid().as_oid());
+        let mut values = Vec::new();
+        self.encode_values(&mut values);
+        // `row_class!` checks at build time that the longest values of each class fit an EPD.
+        #[allow(clippy::expect_used)]
+        object::write_epd(out, &values).expect("the values of every class fit an EPD");
+    }
+
+    /// PRID and EPD objects.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.encode(&mut out);
+        out
+    }
+
+    /// Reads the row that a PRID and its EPD say. An empty EPD is a removal (RFC 3318 section 2.3.4) and no row: the
+    /// caller looks for it first.
+    ///
+    /// # Errors
+    ///
+    /// The class is unknown, the PRID names no instance, or an attribute is missing or not of its type.
+    pub fn decode(binding: &Binding<'_>) -> Result<Decoded, RowError> {
+        let fail = |offset, fault| RowError {
+            prid: Prid(binding.prid.to_oid()),
+            offset,
+            fault,
+        };
+        let id = identify(binding.prid).map_err(|fault| fail(binding.offset, fault))?;
+        let mut values = Values::new(binding.epd);
+        let row = decode_in_full(id, &mut values).map_err(|fault| fail(values.last, fault))?;
+        let extra_attributes = values
+            .skip_rest()
+            .map_err(|error| fail(error.offset, RowFault::Ber(error)))?;
+        Ok(Decoded {
+            row,
+            extra_attributes,
+        })
+    }
+}
+
+/// The row that a PRID names, or what is wrong with the PRID.
+pub(crate) fn identify(prid: OidRef<'_>) -> Result<RowId, RowFault> {
+    if let Some(id) = RowId::from_prid(prid) {
+        return Ok(id);
+    }
+    let known = |class: &Class| {
+        let entry = class.entry();
+        prid.is_prefix_of(entry.as_ref()) || entry.as_ref().is_prefix_of(prid)
+    };
+    Err(if Class::ALL.iter().any(known) {
+        RowFault::NotAnInstance
+    } else {
+        RowFault::UnknownClass
+    })
+}
+
+/// The index attribute repeats the PRID's last sub-identifier.
+fn decode_in_full(id: RowId, values: &mut Values<'_>) -> Result<Row, RowFault> {
+    let stated: InstanceId = values.next(1, None)?;
+    if stated != id.instance {
+        return Err(RowFault::OtherInstance {
+            prid: id.instance,
+            attribute: stated,
+        });
+    }
+    Row::decode_values(id, values)
+}
+
+/// Reads the values of a row's attributes in order.
+pub(super) struct Values<'a> {
+    reader: ber::Reader<'a>,
+    /// Absolute offset of the value read last, or of the end.
+    last: usize,
+}
+
+impl<'a> Values<'a> {
+    fn new(epd: Epd<'a>) -> Self {
+        Self {
+            reader: epd.values(),
+            last: epd.offset,
+        }
+    }
+
+    /// The value of attribute `number`. `default` stands for NULL and for a value that is missing at the end
+    /// (RFC 3084 section 2.2.1).
+    pub(super) fn next<T: Attribute>(&mut self, number: u32, default: Option<T>) -> Result<T, RowFault> {
+        self.last = self.reader.offset();
+        let Some(located) = self.reader.next_value().map_err(RowFault::Ber)? else {
+            return default.ok_or(RowFault::TooFew { missing: number });
+        };
+        if located.value == ber::Value::Null {
+            return default.ok_or_else(|| RowFault::Value {
+                attribute: number,
+                expected: T::EXPECTED,
+                found: "NULL, and there is no default".into(),
+            });
+        }
+        T::decode(located.value).map_err(|fault| match fault {
+            AttributeFault::WrongType => RowFault::WrongType {
+                attribute: number,
+                expected: T::EXPECTED,
+                tag: located.value.tag().0,
+            },
+            AttributeFault::Value(found) => RowFault::Value {
+                attribute: number,
+                expected: T::EXPECTED,
+                found,
+            },
+            AttributeFault::TooLong(octets) => RowFault::TooLong {
+                attribute: number,
+                octets,
+            },
+            AttributeFault::NoReference => RowFault::NoReference {
+                attribute: number,
+                target: None,
+            },
+        })
+    }
+
+    /// Counts the values that no attribute is known for.
+    fn skip_rest(&mut self) -> Result<u32, ProvisioningError> {
+        let mut count = 0;
+        while self.reader.next_value()?.is_some() {
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+/// A row that cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("row {prid}, offset {offset}: {fault}")]
+pub struct RowError {
+    /// Its name as it came; a class or a prefix if that is what came.
+    pub prid: Prid,
+    /// Absolute offset of the PRID, or of the attribute that is at fault.
+    pub offset: usize,
+    /// What is wrong.
+    pub fault: RowFault,
+}
+
+impl RowError {
+    /// The row, if the name is one of a class that we know.
+    pub fn id(&self) -> Option<RowId> {
+        RowId::from_prid(self.prid.as_oid())
+    }
+}
+
+/// Kind of a [`RowError`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowFault {
+    /// No more rows are taken.
+    TooMany {
+        /// The limit that is reached.
+        limit: usize,
+        /// Of what: rows, octets.
+        what: &'static str,
+    },
+    /// The PRID names a class or a prefix, not an instance.
+    NotAnInstance,
+    /// The index attribute and the PRID differ.
+    OtherInstance {
+        /// The PRID's last sub-identifier.
+        prid: InstanceId,
+        /// The index attribute.
+        attribute: InstanceId,
+    },
+    /// A removal names a row that is not there.
+    NotThere,
+    /// Another row has the same values in the attributes of the UNIQUENESS clause, or is the class's only one.
+    NotUnique {
+        /// The other row.
+        other: RowId,
+    },
+    /// An attribute's value is not legal.
+    Value {
+        /// Its number.
+        attribute: u32,
+        /// What the module allows.
+        expected: &'static str,
+        /// What came.
+        found: String,
+    },
+    /// An attribute's value is too long.
+    TooLong {
+        /// Its number.
+        attribute: u32,
+        /// Octets that came.
+        octets: usize,
+    },
+    /// A reference points to no row of the context.
+    NoReference {
+        /// Number of the attribute.
+        attribute: u32,
+        /// The row that it names; `None` for number 0.
+        target: Option<RowId>,
+    },
+    /// The class is never sent this way.
+    WrongDirection {
+        /// How it is sent.
+        access: Access,
+    },
+    /// The class is not known.
+    UnknownClass,
+    /// Attributes without a default are missing at the end.
+    TooFew {
+        /// The first that is missing.
+        missing: u32,
+    },
+    /// An attribute is of another type.
+    WrongType {
+        /// Its number.
+        attribute: u32,
+        /// What the module says.
+        expected: &'static str,
+        /// The BER tag that came.
+        tag: u8,
+    },
+    /// A removed row is still referred to.
+    StillReferred {
+        /// A row that refers to it.
+        by: RowId,
+    },
+    /// An error of the class's own (its INSTALL-ERRORS clause).
+    Specific {
+        /// The error's number.
+        code: u16,
+        /// In words, for logs; the wire carries the number alone.
+        reason: String,
+    },
+    /// The EPD is not BER.
+    Ber(ProvisioningError),
+}
+
+impl RowFault {
+    /// The CPERR that tells of it (RFC 3084 section 4.5). For broken BER, which has no CPERR of its own, attrValueInvalid
+    /// or invalidAttrType beside the GPERR of [`RowFault::global_error`].
+    pub fn class_error(&self) -> ClassError {
+        use ClassErrorCode as Code;
+        let of_attribute = |code, attribute: u32| ClassError {
+            code,
+            sub_code: u16::try_from(attribute).unwrap_or(u16::MAX),
+        };
+        match *self {
+            Self::TooMany { .. } => Code::PRI_SPACE_EXHAUSTED.into(),
+            Self::NotAnInstance | Self::OtherInstance { .. } | Self::NotThere | Self::NotUnique { .. } => {
+                Code::PRI_INSTANCE_INVALID.into()
+            }
+            Self::Value { attribute, .. } => of_attribute(Code::ATTR_VALUE_INVALID, attribute),
+            Self::TooLong { attribute, .. } => of_attribute(Code::ATTR_MAX_LENGTH_EXCEEDED, attribute),
+            Self::NoReference { attribute, .. } => of_attribute(Code::ATTR_REFERENCE_UNKNOWN, attribute),
+            Self::WrongDirection { .. } => Code::PRI_NOTIFY_ONLY.into(),
+            Self::UnknownClass => Code::UNKNOWN_PRC.into(),
+            Self::TooFew { .. } => Code::TOO_FEW_ATTRS.into(),
+            Self::WrongType { .. } => Code::INVALID_ATTR_TYPE.into(),
+            Self::StillReferred { .. } => Code::DELETED_IN_REF.into(),
+            Self::Specific { code, .. } => ClassError {
+                code: Code::PRI_SPECIFIC_ERROR,
+                sub_code: code,
+            },
+            Self::Ber(error) => match error.global_error().code {
+                GlobalErrorCode::UNKNOWN_ASN1_TAG => Code::INVALID_ATTR_TYPE.into(),
+                _ => Code::ATTR_VALUE_INVALID.into(),
+            },
+        }
+    }
+
+    /// The GPERR that goes with the CPERR, if one does (RFC 3084 section 4.4).
+    pub fn global_error(&self) -> Option<GlobalError> {
+        match self {
+            Self::Ber(error) => Some(error.global_error()),
+            Self::UnknownClass => Some(GlobalErrorCode::UNKNOWN_PIB_DATA.into()),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for RowFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany { limit, what } => write!(f, "more than {limit} {what}"),
+            Self::NotAnInstance => f.write_str("a class or prefix where one instance is needed"),
+            Self::OtherInstance { prid, attribute } => {
+                write!(f, "attribute 1 is {attribute}, the PRID ends in {prid}")
+            }
+            Self::NotThere => f.write_str("there is no such row"),
+            Self::NotUnique { other } => write!(f, "not unique beside {other}"),
+            Self::Value {
+                attribute,
+                expected,
+                found,
+            } => {
+                write!(f, "attribute {attribute}: expected {expected}, found {found}")
+            }
+            Self::TooLong { attribute, octets } => {
+                write!(f, "attribute {attribute}: {octets} octets are too long")
+            }
+            Self::NoReference {
+                attribute,
+                target: Some(target),
+            } => {
+                write!(f, "attribute {attribute}: there is no {target}")
+            }
+            Self::NoReference {
+                attribute,
+                target: None,
+            } => {
+                write!(f, "attribute {attribute}: 0 refers to nothing")
+            }
+            Self::WrongDirection { access } => {
+                write!(f, "a class with access {} came this way", access.label())
+            }
+            Self::UnknownClass => f.write_str("unknown class"),
+            Self::TooFew { missing } => write!(f, "attribute {missing} is missing and has no default"),
+            Self::WrongType {
+                attribute,
+                expected,
+                tag,
+            } => {
+                write!(
+                    f,
+                    "attribute {attribute}: expected {expected}, found BER tag {tag:#04x}"
+                )
+            }
+            Self::StillReferred { by } => write!(f, "still referred to by {by}"),
+            Self::Specific { code, reason } => write!(f, "{reason} (error {code} of the class)"),
+            Self::Ber(error) => error.fmt(f),
+        }
+    }
+}
