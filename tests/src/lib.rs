@@ -1,1 +1,3 @@
-//! The system as a whole: end to end, interop, scenarios, the demo runner.
+//! The system as a whole: what its end-to-end tests and the demo share.
+
+pub mod capture;

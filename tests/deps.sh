@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# What the tests need beside Rust, from Debian's packages. As root: installs what is missing. Else: lists it and fails,
+# because a test that silently skips is a test that cannot fail.
+set -euo pipefail
+
+# command it brings : package
+needs=(
+  "cc:gcc"                        # the bundled SQLite
+  "tshark:tshark"                 # reads captures of our traffic
+  "smilint:smitools"              # judges docs/POWER-DIVERT-PIB
+  "/lib/nut/upsd:nut-server"      # a real upsd with dummy-ups
+  "upsrw:nut-client"              # sets the dummy's variables
+)
+missing=()
+for need in "${needs[@]}"; do
+  command -v "${need%%:*}" >/dev/null 2>&1 || missing+=("${need##*:}")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+  echo "installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+else
+  echo "missing for the tests: ${missing[*]}" >&2
+  echo "install them (Debian: apt-get install ${missing[*]}) and run again" >&2
+  exit 1
+fi
