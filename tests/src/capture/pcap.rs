@@ -50,24 +50,39 @@ impl<W: Write> PcapWriter<W> {
         out.write_all(&[0; 8])?;
         out.write_all(&0xffff_u32.to_le_bytes())?;
         out.write_all(&LINKTYPE_RAW.to_le_bytes())?;
-        Ok(Self { out, connections: BTreeMap::new() })
+        Ok(Self {
+            out,
+            connections: BTreeMap::new(),
+        })
     }
 
     /// Writes the three-way handshake of connection number `connection`.
     pub fn open(&mut self, connection: u16, at: Duration) -> io::Result<()> {
-        self.connections.insert(connection, Sequence { to_pdp: 1, to_pep: 1 });
+        self.connections
+            .insert(connection, Sequence { to_pdp: 1, to_pep: 1 });
         let port = client_port(connection);
-        let syn = PacketBuilder::ipv4(PEP_ADDRESS.octets(), PDP_ADDRESS.octets(), 64).tcp(port, COPS_PORT, 0, 65_535);
+        let syn = PacketBuilder::ipv4(PEP_ADDRESS.octets(), PDP_ADDRESS.octets(), 64)
+            .tcp(port, COPS_PORT, 0, 65_535);
         self.packet(at, syn.syn(), &[])?;
-        let answer = PacketBuilder::ipv4(PDP_ADDRESS.octets(), PEP_ADDRESS.octets(), 64).tcp(COPS_PORT, port, 0, 65_535);
+        let answer = PacketBuilder::ipv4(PDP_ADDRESS.octets(), PEP_ADDRESS.octets(), 64)
+            .tcp(COPS_PORT, port, 0, 65_535);
         self.packet(at, answer.syn().ack(1), &[])
     }
 
     /// Writes `payload` as segments of a connection that was opened.
-    pub fn data(&mut self, connection: u16, direction: Direction, payload: &[u8], at: Duration) -> io::Result<()> {
+    pub fn data(
+        &mut self,
+        connection: u16,
+        direction: Direction,
+        payload: &[u8],
+        at: Duration,
+    ) -> io::Result<()> {
         for piece in payload.chunks(MAX_SEGMENT) {
             let Some(sequence) = self.connections.get_mut(&connection) else {
-                return Err(io::Error::new(io::ErrorKind::NotFound, "the connection was never opened"));
+                return Err(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    "the connection was never opened",
+                ));
             };
             let port = client_port(connection);
             let length = u32::try_from(piece.len()).unwrap_or(u32::MAX);

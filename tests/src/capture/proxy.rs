@@ -47,11 +47,15 @@ async fn relay_all(listener: TcpListener, pdp: SocketAddr, writer: SharedWriter)
     let began = Instant::now();
     let mut relays = JoinSet::new();
     for connection in 0u16.. {
-        let Ok((pep_side, _)) = listener.accept().await else { return };
+        let Ok((pep_side, _)) = listener.accept().await else {
+            return;
+        };
         let writer = Arc::clone(&writer);
         relays.spawn(async move {
             // A PDP that cannot be reached is seen by the PEP as a connection that ends, as without the proxy.
-            let Ok(pdp_side) = TcpStream::connect(pdp).await else { return };
+            let Ok(pdp_side) = TcpStream::connect(pdp).await else {
+                return;
+            };
             // Without this, two small messages would wait for each other's acknowledgement.
             let _ = pep_side.set_nodelay(true);
             let _ = pdp_side.set_nodelay(true);
@@ -60,7 +64,14 @@ async fn relay_all(listener: TcpListener, pdp: SocketAddr, writer: SharedWriter)
             }
             let (pep_read, pep_write) = pep_side.into_split();
             let (pdp_read, pdp_write) = pdp_side.into_split();
-            let out = relay(pep_read, pdp_write, connection, Direction::ToPdp, began, Arc::clone(&writer));
+            let out = relay(
+                pep_read,
+                pdp_write,
+                connection,
+                Direction::ToPdp,
+                began,
+                Arc::clone(&writer),
+            );
             let back = relay(pdp_read, pep_write, connection, Direction::ToPep, began, writer);
             // Either end's close ends both, as one TCP connection would.
             tokio::select! { _ = out => {}, _ = back => {} }
