@@ -4,8 +4,8 @@
 
 mod hex;
 
-use cops_codec::client_type::framework::{AdminString, IncarnationId, Longevity, PibIncarnation};
-use cops_codec::client_type::power::{Cause, Domain, Mains, Name, Plan, Scope, Witness};
+use cops_codec::client_type::framework::{AdminString, Longevity, PibIncarnation};
+use cops_codec::client_type::power::{Cause, Domain, Mains, Name, Plan, PlanVersion, Scope, Witness};
 use cops_codec::client_type::{Digest, Row};
 use cops_codec::provisioning::InstanceId;
 use cops_codec::provisioning::binding::Bindings;
@@ -18,7 +18,7 @@ fn digest() -> Digest {
 fn incarnation(generation: u64, active: bool) -> Row {
     PibIncarnation {
         name: AdminString::new("pdp1").unwrap(),
-        id: IncarnationId { term: 7, generation }.to_octets(),
+        id: PlanVersion { term: 7, generation }.to_octets(),
         active,
         full_state: false,
         ..PibIncarnation::opening(Longevity::ExpireOnTimeout, 86_400)
@@ -34,7 +34,7 @@ fn plan(generation: u64, scope: Scope, released_stage: u32) -> Row {
         cause: Cause::DomainMains,
         scope,
         released_stage,
-        digest: Some(digest()),
+        digest: digest(),
     }
     .into()
 }

@@ -42,7 +42,7 @@ pub enum Syntax {
         text: bool,
     },
     /// `OCTET STRING (SIZE (0 | 32))`: a SHA-256, or none.
-    Digest,
+    DigestOrNone,
 }
 
 /// Why a value is not one of an attribute's.
@@ -404,8 +404,30 @@ impl fmt::Debug for Digest {
     }
 }
 
+impl Attribute for Digest {
+    const SYNTAX: Syntax = Syntax::OctetString {
+        min: 32,
+        max: 32,
+        text: false,
+    };
+    const EXPECTED: &'static str = "a digest of 32 octets";
+    const MAX_OCTETS: usize = string_octets(32);
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        Value::OctetString(&self.0).encode(out);
+    }
+
+    fn decode(value: Value<'_>) -> Result<Self, AttributeFault> {
+        let octets = octets(value, 32, 32)?;
+        octets
+            .try_into()
+            .map(Self)
+            .map_err(|_| AttributeFault::Value(format!("{} octets", octets.len())))
+    }
+}
+
 impl Attribute for Option<Digest> {
-    const SYNTAX: Syntax = Syntax::Digest;
+    const SYNTAX: Syntax = Syntax::DigestOrNone;
     const EXPECTED: &'static str = "a digest of 32 octets, or none";
     const MAX_OCTETS: usize = string_octets(32);
 

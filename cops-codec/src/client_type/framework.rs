@@ -93,7 +93,7 @@ row_class! {
     PibIncarnation = "frwkPibIncarnation", entry(2), InstallNotify, unique [];
     /// Name of the PDP that installed the context; empty if none did.
     2 name: AdminString = AdminString::empty(),
-    /// Its mark of the incarnation; the power client-type writes an [`IncarnationId`].
+    /// Its mark of the incarnation; the power client-type writes an [`PlanVersion`](super::power::PlanVersion).
     3 id: Octets = Octets::default(),
     /// What becomes of the context when the PDP is gone.
     4 longevity: Longevity,
@@ -189,34 +189,6 @@ impl PibIncarnation {
             active: false,
             full_state: true,
         }
-    }
-}
-
-/// What the power client-type writes into [`PibIncarnation::id`]: term and generation of the decision that last wrote
-/// the row, as two 64-bit numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IncarnationId {
-    /// Term of the PDP.
-    pub term: u64,
-    /// Generation of the plan.
-    pub generation: u64,
-}
-
-impl IncarnationId {
-    /// The 16 octets.
-    pub fn to_octets(self) -> Octets {
-        let mut octets = self.term.to_be_bytes().to_vec();
-        octets.extend_from_slice(&self.generation.to_be_bytes());
-        Octets::new(octets).unwrap_or_default()
-    }
-
-    /// `None` if it is not 16 octets: another PDP's, or nobody's.
-    pub fn from_octets(octets: &Octets) -> Option<Self> {
-        let (term, generation) = octets.as_octets().split_first_chunk::<8>()?;
-        Some(Self {
-            term: u64::from_be_bytes(*term),
-            generation: u64::from_be_bytes(generation.try_into().ok()?),
-        })
     }
 }
 

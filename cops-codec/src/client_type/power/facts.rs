@@ -239,11 +239,11 @@ row_class! {
     4 chemistry: Chemistry,
     /// Energy of the full store, at its present health.
     5 capacity_joules: u64,
-    /// Energy left when the message was made.
+    /// Energy left in the store, before the inverter, when the message was made.
     6 charge_joules: u64,
-    /// Energy that is never drawn.
+    /// Energy in the store that is never drawn.
     7 cutoff_joules: u64,
-    /// Largest power that can be drawn.
+    /// Largest power at the output of the inverter, which is the input of a line.
     8 max_discharge_milliwatts: u32,
     /// Energy at the output for energy drawn.
     9 efficiency_permille: Permille,
@@ -275,7 +275,7 @@ row_class! {
     Line = "pwrLine", entry(1, 6), Notify, unique [name];
     /// Name of the line, unique in the cluster.
     2 name: Name,
-    /// Largest power through the line.
+    /// Largest power through the line, measured at its input; the server gets it times the efficiency.
     3 milliwatts: u32,
     /// Power at the output for power put in.
     4 efficiency_permille: Permille,

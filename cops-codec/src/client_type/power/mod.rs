@@ -22,7 +22,9 @@ pub use facts::{
     Supply, Witness,
 };
 pub use name::{InvalidName, Name, Text};
-pub use plans::{Action, Cause, Divert, Host, HostState, Intake, Plan, Scope, Stage, Trigger, Verb};
+pub use plans::{
+    Action, Cause, Divert, Host, HostState, Intake, Plan, PlanVersion, Scope, Stage, Trigger, Verb,
+};
 pub use policy::{Grouping, Match, ReadingKind, ReadingSel, Set};
 pub use readings::{ReserveReading, ServerReading};
 

@@ -1,7 +1,10 @@
 //! Plans (arc 4 of the module), in DECs. One prefix removes all of a plan.
 
-use super::{Name, entry};
+use std::fmt;
+
+use super::{ActionResult, Held, Name, entry};
 use crate::client_type::attribute::Digest;
+use crate::client_type::framework::Octets;
 use crate::client_type::macros::{enumeration, row_class};
 use crate::provisioning::ReferenceId;
 
@@ -97,7 +100,7 @@ row_class! {
     /// While the context is active, stages up to this order are released. A standing plan has no stage 0, so that 0 releases nothing.
     6 released_stage: u32,
     /// SHA-256 over all other rows of policy and plan in this context.
-    7 digest: Option<Digest>,
+    7 digest: Digest,
 }
 
 row_class! {
@@ -141,7 +144,7 @@ row_class! {
     4 reserve: Option<Name>,
     /// Name of the server; empty: open the line.
     5 server: Option<Name>,
-    /// Power that may pass; 0 takes this reserve and server off the line.
+    /// Power that may pass, measured at the line's input; 0 takes this reserve and server off the line.
     6 milliwatts: u32,
 }
 
@@ -169,4 +172,76 @@ row_class! {
     3 server: Name,
     /// State that a server is brought to. standby and off go to its PEP, on goes to the PEP that its starter names.
     4 state: HostState,
+}
+
+/// Which plan: the term of the PDP that made it, and its generation within the term. Later plans are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct PlanVersion {
+    /// Term; 0 if there is no plan.
+    pub term: u64,
+    /// Generation; 0 if there is no plan.
+    pub generation: u64,
+}
+
+impl PlanVersion {
+    /// No plan.
+    pub const NONE: Self = Self {
+        term: 0,
+        generation: 0,
+    };
+
+    /// The 16 octets that the power client-type writes into [`PibIncarnation::id`]: the version of the decision that
+    /// last wrote the row.
+    ///
+    /// [`PibIncarnation::id`]: crate::client_type::framework::PibIncarnation::id
+    pub fn to_octets(self) -> Octets {
+        let mut octets = self.term.to_be_bytes().to_vec();
+        octets.extend_from_slice(&self.generation.to_be_bytes());
+        Octets::new(octets).unwrap_or_default()
+    }
+
+    /// `None` if it is not 16 octets: another PDP's, or nobody's.
+    pub fn from_octets(octets: &Octets) -> Option<Self> {
+        let (term, generation) = octets.as_octets().split_first_chunk::<8>()?;
+        Some(Self {
+            term: u64::from_be_bytes(*term),
+            generation: u64::from_be_bytes(generation.try_into().ok()?),
+        })
+    }
+}
+
+impl fmt::Display for PlanVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.term, self.generation)
+    }
+}
+
+impl Plan {
+    /// Which plan it is.
+    pub const fn version(&self) -> PlanVersion {
+        PlanVersion {
+            term: self.term,
+            generation: self.generation,
+        }
+    }
+}
+
+impl Held {
+    /// Which plan is held.
+    pub const fn version(&self) -> PlanVersion {
+        PlanVersion {
+            term: self.term,
+            generation: self.generation,
+        }
+    }
+}
+
+impl ActionResult {
+    /// The plan that the action belongs to.
+    pub const fn version(&self) -> PlanVersion {
+        PlanVersion {
+            term: self.term,
+            generation: self.generation,
+        }
+    }
 }
