@@ -1,0 +1,44 @@
+//! Every bound of the PDP in one place. What exceeds one is refused where it comes in, with an error that says so.
+
+/// Largest configuration file, in octets.
+pub const MAX_CONFIG_OCTETS: usize = 4 * 1024 * 1024;
+/// Events kept for `GET /v1/events?since=N`; older ones are gone.
+pub const MAX_EVENTS_KEPT: usize = 10_000;
+/// Events that a slow reader of the stream may be behind before it is cut off.
+pub const MAX_EVENTS_BEHIND: usize = 4_096;
+/// Largest body of an admin request, in octets.
+pub const MAX_ADMIN_BODY_OCTETS: usize = 64 * 1024;
+/// Admin connections served at one time.
+pub const MAX_ADMIN_CONNECTIONS: usize = 64;
+/// Longest id of an admin command, in octets.
+pub const MAX_COMMAND_ID_OCTETS: usize = 128;
+/// Frames queued towards one PEP before its connection is closed as too slow.
+pub const MAX_FRAMES_QUEUED: usize = 256;
+/// Inputs queued towards the node before connections wait (back-pressure on their sockets).
+pub const MAX_INPUTS_QUEUED: usize = 1_024;
+/// Inputs handled before their journal records are synced and their answers leave.
+pub const MAX_INPUTS_A_BATCH: usize = 256;
+/// Servers that one PEP may report.
+pub const MAX_SERVERS_A_PEP: usize = 4_096;
+/// Reserves that one PEP may report.
+pub const MAX_RESERVES_A_PEP: usize = 4_096;
+/// Lines that one PEP may report.
+pub const MAX_LINES_A_PEP: usize = 1_024;
+/// Members (reserves and servers) of one line.
+pub const MAX_MEMBERS_A_LINE: usize = 20_000;
+/// Activities that one PEP may report.
+pub const MAX_ACTIVITIES_A_PEP: usize = 65_536;
+/// Results of actions that one PEP may report at one time.
+pub const MAX_RESULTS_A_PEP: usize = 65_536;
+/// PEPs that the cluster state remembers, connected or not.
+pub const MAX_PEPS: usize = 20_000;
+/// Alarms shown in `status`; further ones are counted.
+pub const MAX_ALARMS_SHOWN: usize = 100;
+/// Times that one action may fail in an interruption before it is not planned again.
+pub const MAX_ACTION_FAILURES: u32 = 2;
+/// Journal records after which a checkpoint is written.
+pub const CHECKPOINT_EVERY_RECORDS: u64 = 2_000;
+/// Journal records kept behind the last checkpoint, for history and replay.
+pub const MAX_RECORDS_KEPT: u64 = 100_000;
+/// How long the store may take to sync one batch before decisions leave without it, loudly.
+pub const STORE_PATIENCE_MILLIS: u64 = 5_000;
