@@ -11,3 +11,15 @@ pub const MAX_SUBJECT_OCTETS: usize = 1_024;
 pub const MAX_GROUPING_RULES: usize = 4_096;
 /// Most activity sets, the implicit ones of QoS classes included.
 pub const MAX_SETS: usize = 4_096;
+/// How many administrator commands are remembered, so that one sent twice is done once.
+pub const MAX_COMMANDS_REMEMBERED: usize = 1_024;
+/// Most servers or domains that one command may name.
+pub const MAX_COMMAND_SCOPE: usize = 16_384;
+/// Most mains reports kept (PEPs times the domains that each of them sees); more are refused.
+pub const MAX_MAINS_REPORTS: usize = 65_536;
+/// How many mains dips of the last hour are remembered; the waiting time has long reached its bound by then.
+pub const MAX_DIPS: usize = 64;
+/// Longest id of a command, in octets.
+pub const MAX_COMMAND_ID_OCTETS: usize = 128;
+/// Most scopes that are interrupted by command at one time.
+pub const MAX_COMMANDED_SCOPES: usize = 64;

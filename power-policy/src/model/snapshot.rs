@@ -7,6 +7,10 @@ use super::{Activity, ActivitySet, Line, Name, Reserve, Server, ServerId};
 pub struct DomainId(pub u32);
 
 /// State of the mains.
+///
+/// Only [`Absent`](Self::Absent) is an interruption, and only [`Present`](Self::Present) may be relied on (as the host of
+/// a move, as energy without end). The two between are left as they are: nothing is stopped for them, nothing rests on
+/// them, and their reserves are not lent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mains {
@@ -14,7 +18,7 @@ pub enum Mains {
     Present,
     /// Absent.
     Absent,
-    /// Present, but flapping.
+    /// There is power now, but it flaps, or has not yet proven itself after an interruption.
     Unstable,
     /// Nobody can tell; neither an interruption nor "all is well".
     Unknown,

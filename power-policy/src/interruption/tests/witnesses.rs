@@ -1,0 +1,193 @@
+use super::*;
+
+#[test]
+fn a_majority_of_its_peps_makes_a_domain() {
+    let mut w = World::quiet();
+    w.see(&["a1"], Mains::Absent);
+    // One of four voices (the dual-corded server has one too): that server alone.
+    assert_eq!(w.domain("dom-a"), Mains::Present);
+    assert_eq!(w.server("a1"), Mains::Absent);
+    assert_eq!(w.outage().scope, Scope::Servers(vec![name("a1")]));
+    assert_eq!(w.outage().cause, Cause::ServerMains);
+    w.see(&["a2"], Mains::Absent);
+    assert_eq!(w.domain("dom-a"), Mains::Present);
+    w.see(&["a3"], Mains::Absent);
+    assert_eq!(w.domain("dom-a"), Mains::Absent);
+    assert_eq!(
+        w.machine.explain_domain(&name("dom-a")),
+        Some("3 of 4 reporting PEPs say absent")
+    );
+    assert_eq!(w.outage().scope, Scope::Domains(vec![name("dom-a")]));
+    assert_eq!(w.outage().cause, Cause::DomainMains);
+    assert_eq!(w.server("both"), Mains::Present, "its other cord is alive");
+    assert_eq!(w.server("b1"), Mains::Present);
+}
+
+#[test]
+fn one_voice_of_two_is_that_server_alone_even_if_the_other_is_silent() {
+    let mut w = World::silent();
+    w.see(&["a1"], Mains::Absent);
+    assert_eq!(w.domain("dom-a"), Mains::Unknown);
+    assert_eq!(w.server("a1"), Mains::Absent);
+    assert_eq!(w.server("a2"), Mains::Unknown);
+    assert_eq!(w.outage().scope, Scope::Servers(vec![name("a1")]));
+}
+
+#[test]
+fn the_only_pep_of_a_domain_speaks_for_it() {
+    let mut w = World::quiet();
+    w.see(&["lone"], Mains::Absent);
+    assert_eq!(w.domain("dom-c"), Mains::Absent);
+    assert_eq!(w.outage().scope, Scope::Domains(vec![name("dom-c")]));
+}
+
+#[test]
+fn cords_pulled_far_apart_make_no_domain() {
+    let mut w = World::quiet();
+    for server in ["a1", "a2", "a3"] {
+        w.see(&[server], Mains::Absent);
+        w.pass(DEBOUNCE + 1);
+    }
+    assert_eq!(w.domain("dom-a"), Mains::Present, "'both' still says present");
+    assert_eq!(
+        w.outage().scope,
+        Scope::Servers(vec![name("a1"), name("a2"), name("a3")])
+    );
+    // With the last voice it is all of them, whenever they began.
+    w.see(&["both"], Mains::Absent);
+    assert_eq!(w.domain("dom-a"), Mains::Absent);
+}
+
+#[test]
+fn an_inlet_of_a_pep_without_a_server_in_the_domain_has_no_voice() {
+    let mut w = World::quiet();
+    for pep in ["b1", "b2", "b3", "lone", "stranger"] {
+        w.signal(report(&name(pep), &name("dom-a"), Witness::Inlet, Mains::Absent));
+    }
+    assert_eq!(w.domain("dom-a"), Mains::Present);
+    assert_eq!(w.machine.phase(), Phase::Normal);
+}
+
+#[test]
+fn a_facility_witness_counts_only_where_the_site_names_it() {
+    let mut w = World::quiet();
+    w.signal(facility("rack-b", "dom-a", Mains::Absent));
+    assert_eq!(w.domain("dom-a"), Mains::Present);
+    assert!(matches!(&w.log[..], [Event::ReportIgnored { pep, .. }] if pep.as_str() == "rack-b"));
+    w.signal(facility("rack-b", "dom-b", Mains::Absent));
+    assert_eq!(w.domain("dom-b"), Mains::Absent);
+    // A facility UPS keeps the inlets alive; they have no say in it, then or later.
+    w.pass(10 * DEBOUNCE);
+    assert_eq!(w.server("b1"), Mains::Absent);
+    assert_eq!(w.machine.phase(), Phase::Interrupted);
+}
+
+#[test]
+fn silence_of_the_facility_witness_does_not_end_what_it_began() {
+    let mut w = World::quiet();
+    w.signal(facility("rack-b", "dom-b", Mains::Absent));
+    w.pass(120_000);
+    assert_eq!(w.domain("dom-b"), Mains::Absent);
+    assert_eq!(
+        w.machine.explain_domain(&name("dom-b")),
+        Some("stays absent: the facility witness that said absent is silent")
+    );
+    w.signal(facility("rack-b", "dom-b", Mains::Present));
+    assert_eq!(w.domain("dom-b"), Mains::Unstable, "it has yet to prove itself");
+}
+
+#[test]
+fn a_dual_corded_server_is_lost_with_its_last_cord() {
+    let mut w = World::quiet();
+    w.see(&["a1", "a2", "a3"], Mains::Absent);
+    assert_eq!(w.server("both"), Mains::Present);
+    w.pass(20_000);
+    w.see(&["b1", "b2", "b3"], Mains::Absent);
+    w.signal(report(
+        &name("both"),
+        &name("dom-a"),
+        Witness::Inlet,
+        Mains::Absent,
+    ));
+    assert_eq!(
+        w.server("both"),
+        Mains::Absent,
+        "its view of dom-b is older than the loss"
+    );
+    assert_eq!(
+        w.outage().scope,
+        Scope::Domains(vec![name("dom-a"), name("dom-b")])
+    );
+}
+
+#[test]
+fn a_server_that_says_otherwise_for_long_enough_is_believed() {
+    let mut w = World::quiet();
+    w.see(&["a1", "a2", "a3"], Mains::Absent);
+    w.see(&["b1", "b2"], Mains::Absent);
+    // b3 and both say present: no majority of four in dom-b.
+    assert_eq!(w.domain("dom-b"), Mains::Present);
+    w.see(&["b3"], Mains::Absent);
+    assert_eq!(w.domain("dom-b"), Mains::Absent);
+    assert_eq!(w.server("both"), Mains::Absent, "it may not have noticed yet");
+    w.pass(DEBOUNCE);
+    w.signal(report(
+        &name("both"),
+        &name("dom-b"),
+        Witness::Inlet,
+        Mains::Present,
+    ));
+    assert_ne!(w.server("both"), Mains::Absent);
+}
+
+#[test]
+fn silence_begins_no_interruption() {
+    let mut w = World::quiet();
+    w.pass_with(600_000, false);
+    assert_eq!(w.machine.phase(), Phase::Normal);
+    for domain in ["dom-a", "dom-b", "dom-c"] {
+        assert_eq!(w.domain(domain), Mains::Unknown, "nor is all well");
+    }
+    assert_eq!(w.server("a1"), Mains::Unknown);
+}
+
+#[test]
+fn silence_ends_no_interruption() {
+    let mut w = World::quiet();
+    w.see(&["a1", "a2", "a3"], Mains::Absent);
+    w.see(&["lone"], Mains::Absent);
+    w.pass_with(3_600_000, false);
+    assert_eq!(w.machine.phase(), Phase::Interrupted);
+    assert_eq!(w.server("a1"), Mains::Absent);
+    assert_eq!(w.server("lone"), Mains::Absent);
+    // Of a server alone too: that the others are well says nothing about its own cord.
+    let mut w = World::quiet();
+    w.see(&["a1"], Mains::Absent);
+    w.signal(Signal::Forget { pep: name("a1") });
+    w.pass(120_000);
+    assert_eq!(w.domain("dom-a"), Mains::Present);
+    assert_eq!(w.server("a1"), Mains::Absent);
+    // One voice is enough to end it.
+    w.see(&["a1"], Mains::Present);
+    assert_eq!(w.machine.phase(), Phase::MainsGood);
+}
+
+#[test]
+fn a_server_that_is_not_named_any_more_stays_interrupted() {
+    let mut w = World::quiet();
+    w.see(&["a1", "a2", "a3"], Mains::Absent);
+    w.pass(10_000);
+    let mut fewer = sites();
+    fewer.remove(&name("a2"));
+    w.machine.set_sites(w.now, fewer);
+    assert_eq!(w.server("a2"), Mains::Absent);
+    assert_eq!(w.machine.phase(), Phase::Interrupted);
+}
+
+#[test]
+fn unknown_is_no_vote() {
+    let mut w = World::quiet();
+    w.see(&["a1", "a2"], Mains::Unknown);
+    w.see(&["a3", "both"], Mains::Absent);
+    assert_eq!(w.domain("dom-a"), Mains::Absent, "two of two that say anything");
+}
