@@ -1,8 +1,11 @@
 //! The classes: their names, places in the tree, attributes and access.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use super::attribute::Syntax;
+use super::numbers::POWER_DIVERT_PIB;
+use super::power;
 use super::row::Class;
 use crate::provisioning::{InstanceId, Oid, OidRef, Prid};
 
@@ -92,19 +95,53 @@ impl fmt::Display for RowId {
     }
 }
 
+/// The entries of all classes, in their order: looked up for each row that comes.
+static ENTRIES: LazyLock<Vec<(Class, Oid)>> = LazyLock::new(|| {
+    // Every list of arcs starts 1.3 and is short: never zero.
+    Class::ALL
+        .iter()
+        .map(|class| {
+            (
+                *class,
+                Oid::from_arcs(class.entry_arcs()).unwrap_or_else(Oid::zero),
+            )
+        })
+        .collect()
+});
+
 impl Class {
     /// Identifier of its entry: the PRID of an instance without its number.
     pub fn entry(self) -> Oid {
-        // Every list of arcs starts 1.3 and is short: never zero.
-        Oid::from_arcs(self.entry_arcs()).unwrap_or_else(Oid::zero)
+        let entry = ENTRIES.iter().find(|(class, _)| *class == self);
+        entry.map_or_else(Oid::zero, |(_, entry)| entry.clone())
     }
 
     /// The class whose entry this is.
     pub fn from_entry(entry: OidRef<'_>) -> Option<Self> {
-        Self::ALL
+        ENTRIES
             .iter()
-            .copied()
-            .find(|class| entry.arcs().eq(class.entry_arcs().iter().copied()))
+            .find(|(_, known)| known.as_ref() == entry)
+            .map(|(class, _)| *class)
+    }
+
+    /// The classes whose entry stands below `prefix`, or is it.
+    pub fn below(prefix: OidRef<'_>) -> impl Iterator<Item = Self> {
+        ENTRIES
+            .iter()
+            .filter(move |(_, entry)| prefix.is_prefix_of(entry.as_ref()))
+            .map(|(class, _)| *class)
+    }
+
+    /// Whether `prid` stands below the entry of a class that we know, by any number of sub-identifiers.
+    pub(crate) fn is_above(prid: OidRef<'_>) -> bool {
+        ENTRIES.iter().any(|(_, entry)| entry.as_ref().is_prefix_of(prid))
+    }
+
+    /// Whether it is a class of this arc of POWER-DIVERT-PIB.
+    pub fn is_in(self, arc: power::Arc) -> bool {
+        let base = POWER_DIVERT_PIB.len();
+        let arcs = self.entry_arcs();
+        arcs.starts_with(&POWER_DIVERT_PIB) && arcs.get(base) == Some(&(arc as u32))
     }
 
     /// Whether a context has at most one instance.

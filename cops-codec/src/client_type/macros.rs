@@ -90,8 +90,23 @@ macro_rules! row_class {
         }
 
         impl $Class {
+            /// A quarter of what an EPD can hold: no row comes near the bounds of inner objects or of the objects around
+            /// them.
             const FITS: bool = <Self as $crate::client_type::row::RowClass>::MAX_VALUES_OCTETS
-                <= $crate::provisioning::object::MAX_CONTENTS_OCTETS;
+                <= $crate::provisioning::object::MAX_CONTENTS_OCTETS / 4;
+        }
+
+        impl $crate::client_type::row::Sealed for $Class {}
+
+        impl $crate::client_type::TypedRow for $Class {
+            const CLASS: $crate::client_type::Class = $crate::client_type::Class::$Class;
+
+            fn from_row(row: &$crate::client_type::Row) -> Option<&Self> {
+                match row {
+                    $crate::client_type::Row::$Class(row) => Some(row),
+                    _ => None,
+                }
+            }
         }
 
         impl From<$Class> for $crate::client_type::Row {
@@ -171,4 +186,31 @@ macro_rules! enumeration {
     };
 }
 
-pub(super) use {enumeration, row_class};
+/// Declares the errors of a class's INSTALL-ERRORS clause: sub-codes of CPERR 13.
+macro_rules! install_errors {
+    ($(#[$doc:meta])* $Name:ident { $($(#[$variant_doc:meta])* $Variant:ident = $number:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $Name { $($(#[$variant_doc])* $Variant = $number),+ }
+
+        impl $Name {
+            /// Names and numbers of all.
+            pub const ALL: &'static [(&'static str, u16)] = &[$((stringify!($Variant), $number)),+];
+
+            /// Sub-code of the CPERR.
+            pub const fn number(self) -> u16 {
+                self as u16
+            }
+
+            /// The CPERR: priSpecificError with the number as sub-code.
+            pub const fn class_error(self) -> $crate::provisioning::ClassError {
+                $crate::provisioning::ClassError {
+                    code: $crate::provisioning::ClassErrorCode::PRI_SPECIFIC_ERROR,
+                    sub_code: self.number(),
+                }
+            }
+        }
+    };
+}
+
+pub(super) use {enumeration, install_errors, row_class};

@@ -13,7 +13,8 @@ mod macros;
 pub mod numbers;
 pub mod power;
 mod row;
+pub mod store;
 
 pub use attribute::{Bounded, Digest, OctetString, Syntax};
 pub use class::{Access, AttributeInfo, RowId};
-pub use row::{Class, Decoded, Reference, Row, RowError, RowFault};
+pub use row::{Class, Decoded, Reference, Row, RowError, RowFault, TypedRow};

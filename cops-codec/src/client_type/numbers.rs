@@ -5,8 +5,10 @@
 //! documentation. A release to others registers both with IANA and replaces them here, in the module's
 //! SUBJECT-CATEGORIES and root (docs/POWER-DIVERT-PIB) and in the byte vectors: a change of wire format.
 
+use crate::wire::ClientType;
+
 /// Client-type of the power client (RFC 2748 section 2.1).
-pub const POWER_CLIENT_TYPE: u16 = 0x5057;
+pub const POWER_CLIENT_TYPE: ClientType = ClientType(0x5057);
 
 /// Private enterprise number below which the module's identifiers stand.
 pub const ENTERPRISE: u32 = 32473;

@@ -29,6 +29,20 @@ pub(super) trait RowClass: Sized {
     fn references(&self) -> Vec<Reference>;
 }
 
+mod sealed {
+    pub trait Sealed {}
+}
+pub(super) use sealed::Sealed;
+
+/// A row of one class; implemented by the structs of [`framework`] and [`power`] alone.
+pub trait TypedRow: Sealed + Sized + 'static {
+    /// The class.
+    const CLASS: Class;
+
+    /// The row as this struct, if it is one.
+    fn from_row(row: &Row) -> Option<&Self>;
+}
+
 /// A ReferenceId that a row holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reference {
@@ -244,11 +258,8 @@ pub(crate) fn identify(prid: OidRef<'_>) -> Result<RowId, RowFault> {
     if let Some(id) = RowId::from_prid(prid) {
         return Ok(id);
     }
-    let known = |class: &Class| {
-        let entry = class.entry();
-        prid.is_prefix_of(entry.as_ref()) || entry.as_ref().is_prefix_of(prid)
-    };
-    Err(if Class::ALL.iter().any(known) {
+    let is_known = Class::is_above(prid) || Class::below(prid).next().is_some();
+    Err(if is_known {
         RowFault::NotAnInstance
     } else {
         RowFault::UnknownClass

@@ -3,7 +3,8 @@
 use super::error::{ClassError, Fault, GlobalError, ProvisioningError};
 use super::identifier::Prid;
 use super::object::{self, Epd, InnerObject, InnerObjects};
-use super::oid::{Oid, OidRef};
+use super::oid::OidRef;
+use super::packing::MAX_NAMED_CONTENTS_OCTETS;
 
 /// A PRID and its EPD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,8 +196,8 @@ impl Report {
             for (prid, values) in &reported.details {
                 let before = piece.len();
                 object::write_prid(&mut piece, prid.as_oid());
-                // A detail that cannot be said is left out; the error itself is what matters.
-                if object::write_epd(&mut piece, values).is_err() {
+                // A detail that does not fit is left out; the error itself is what matters.
+                if object::write_epd(&mut piece, values).is_err() || piece.len() > MAX_NAMED_CONTENTS_OCTETS {
                     piece.truncate(before);
                 }
             }
@@ -234,11 +235,4 @@ fn ended(offset: usize, expected: &'static str) -> ProvisioningError {
         expected,
         fault: Fault::End,
     }
-}
-
-/// The contents of a Remove decision of one prefix.
-pub fn remove_prefix(prefix: &Oid) -> Vec<u8> {
-    let mut out = Vec::new();
-    object::write_prefix_prid(&mut out, prefix.as_ref());
-    out
 }

@@ -10,6 +10,8 @@
 
 pub mod ber;
 pub mod binding;
+mod contents;
+pub mod decision;
 pub mod error;
 mod identifier;
 pub mod object;
@@ -17,6 +19,8 @@ mod oid;
 pub mod packing;
 
 pub use binding::{Binding, RemoveTarget, Report, ReportedError};
+pub use contents::Contents;
+pub use decision::{Operation, Transaction};
 pub use error::{ClassError, ClassErrorCode, Fault, GlobalError, GlobalErrorCode, ProvisioningError};
 pub use identifier::{InstanceId, Prid, ReferenceId};
 pub use object::{InnerObject, InnerObjects, SNum};

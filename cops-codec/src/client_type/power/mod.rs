@@ -23,9 +23,10 @@ pub use facts::{
 };
 pub use name::{InvalidName, Name, Text};
 pub use plans::{
-    Action, Cause, Divert, Host, HostState, Intake, Plan, PlanVersion, Scope, Stage, Trigger, Verb,
+    Action, ActionError, Cause, Divert, DivertError, Host, HostError, HostState, Intake, IntakeError, Plan,
+    PlanError, PlanVersion, Scope, Stage, Trigger, Verb,
 };
-pub use policy::{Grouping, Match, ReadingKind, ReadingSel, Set};
+pub use policy::{Grouping, Match, PatternError, ReadingKind, ReadingSel, Set};
 pub use readings::{ReserveReading, ServerReading};
 
 use super::attribute::Bounded;

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{ActionResult, Held, Name, entry};
 use crate::client_type::attribute::Digest;
 use crate::client_type::framework::Octets;
-use crate::client_type::macros::{enumeration, row_class};
+use crate::client_type::macros::{enumeration, install_errors, row_class};
 use crate::provisioning::ReferenceId;
 
 enumeration! {
@@ -172,6 +172,60 @@ row_class! {
     3 server: Name,
     /// State that a server is brought to. standby and off go to its PEP, on goes to the PEP that its starter names.
     4 state: HostState,
+}
+
+install_errors! {
+    /// Why a pwrPlan row cannot be taken.
+    PlanError {
+        /// Its term or generation is below one that is held.
+        StaleGeneration = 1,
+        /// Its digest is not that of the rows.
+        DigestMismatch = 2,
+        /// It contradicts the rows, or is missing.
+        PlanInconsistent = 3,
+    }
+}
+
+install_errors! {
+    /// Why a pwrAction row cannot be taken.
+    ActionError {
+        /// There is no such activity here.
+        UnknownActivity = 1,
+        /// The agent's file does not say that it may be touched.
+        NotManaged = 2,
+        /// The agent's file denies it.
+        Denied = 3,
+    }
+}
+
+install_errors! {
+    /// Why a pwrDivert row cannot be taken.
+    DivertError {
+        /// There is no such line here.
+        UnknownLine = 1,
+        /// This PEP cannot switch the line.
+        NotCustodian = 2,
+        /// More power than the line or the reserve can give.
+        OverLimit = 3,
+    }
+}
+
+install_errors! {
+    /// Why a pwrIntake row cannot be taken.
+    IntakeError {
+        /// There is no such server here.
+        UnknownServer = 1,
+    }
+}
+
+install_errors! {
+    /// Why a pwrHost row cannot be taken.
+    HostError {
+        /// There is no such server here.
+        UnknownServer = 1,
+        /// The agent's file denies it.
+        Denied = 2,
+    }
 }
 
 /// Which plan: the term of the PDP that made it, and its generation within the term. Later plans are greater.

@@ -1,7 +1,7 @@
 //! How activities are grouped and ranked, and what is read (arc 3 of the module), in DECs.
 
 use super::{Name, Text, entry};
-use crate::client_type::macros::{enumeration, row_class};
+use crate::client_type::macros::{enumeration, install_errors, row_class};
 use crate::provisioning::ReferenceId;
 
 enumeration! {
@@ -63,4 +63,12 @@ row_class! {
     2 kind: ReadingKind,
     /// A glob over its name.
     3 pattern: Text,
+}
+
+install_errors! {
+    /// Why a pwrGrouping or pwrReadingSel row cannot be taken.
+    PatternError {
+        /// The pattern is no glob.
+        BadPattern = 1,
+    }
 }

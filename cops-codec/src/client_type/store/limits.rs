@@ -1,0 +1,29 @@
+//! How much a context may hold.
+
+/// Bounds of one context's rows, at either end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowLimits {
+    /// Rows at any moment. A message that would go over is refused as a whole with CPERR 1 (priSpaceExhausted), even if
+    /// a later part of it would remove rows again. Default 16,384.
+    pub max_rows: usize,
+    /// Octets of these rows as they are sent (PRID and EPD objects). Default 4 MiB (4,194,304).
+    pub max_octets: usize,
+    /// Errors and warnings that are told of one message; further ones are left out. RFC 3084 section 5.3.1 wants at
+    /// least the first. Default 32.
+    pub max_errors: usize,
+}
+
+impl RowLimits {
+    /// The documented defaults.
+    pub const DEFAULT: Self = Self {
+        max_rows: 16_384,
+        max_octets: 4 << 20,
+        max_errors: 32,
+    };
+}
+
+impl Default for RowLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
