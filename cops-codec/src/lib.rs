@@ -12,6 +12,7 @@
 //! | [`error`] | what was wrong, at which octet, and what the RFC answers to it |
 //! | [`limits`] | every bound of this crate |
 //! | [`provisioning`], [`client_type`] | COPS-PR instances and the rows of the client-types known here |
+//! | `tokio_codec` | the framing as a `tokio_util` codec (feature `tokio`) |
 //! | [`session`] | the protocol's behaviour at either end, as a value that is fed and drained |
 //!
 //! ```
@@ -35,6 +36,8 @@ pub mod limits;
 pub mod message;
 pub mod provisioning;
 pub mod session;
+#[cfg(feature = "tokio")]
+pub mod tokio_codec;
 pub mod wire;
 
 pub use decode::MessageRef;
