@@ -1,3 +1,4 @@
 //! The system as a whole: what its end-to-end tests and the demo share.
 
 pub mod capture;
+pub mod process;
