@@ -1,4 +1,5 @@
 //! The system as a whole: what its end-to-end tests and the demo share.
 
 pub mod capture;
+pub mod demo;
 pub mod process;

@@ -43,7 +43,8 @@ pub fn draw(history: &History, classes: &BTreeMap<String, u16>, file: &Path) -> 
     draw_charge(history, &minutes, &charge).context("charge panel")?;
     draw_lines(history, &minutes, &lines).context("lines panel")?;
     draw_runs(history, &minutes, &rows, row_count, &runs).context("running panel")?;
-    area.present().with_context(|| format!("writing {}", file.display()))
+    area.present()
+        .with_context(|| format!("writing {}", file.display()))
 }
 
 /// Whole time span, in minutes of the plant's time.
@@ -80,20 +81,36 @@ fn spans(history: &History, holds: impl Fn(&power_policy::plant::Sample) -> bool
 
 fn draw_charge(history: &History, minutes: &Range<f64>, panel: &Panel<'_>) -> Result<()> {
     let mut chart = ChartBuilder::on(panel)
-        .caption("Charge of each reserve, % (grey: a domain without mains)", ("sans-serif", 16))
+        .caption(
+            "Charge of each reserve, % (grey: a domain without mains)",
+            ("sans-serif", 16),
+        )
         .margin(10)
         .x_label_area_size(25)
         .y_label_area_size(LABEL_PIXELS)
         .build_cartesian_2d(minutes.clone(), 0.0..100.0)?;
     for (domain, _) in history.domains.iter().enumerate() {
         for span in spans(history, |s| s.mains.get(domain) == Some(&false)) {
-            let shade = Rectangle::new([(span.start, 0.0), (span.end, 100.0)], MAINS_LOST.mix(0.5).filled());
+            let shade = Rectangle::new(
+                [(span.start, 0.0), (span.end, 100.0)],
+                MAINS_LOST.mix(0.5).filled(),
+            );
             chart.draw_series([shade])?;
         }
     }
-    chart.configure_mesh().x_labels(12).y_labels(5).light_line_style(TRANSPARENT).draw()?;
+    chart
+        .configure_mesh()
+        .x_labels(12)
+        .y_labels(5)
+        .light_line_style(TRANSPARENT)
+        .draw()?;
     for (index, name) in history.reserves.iter().enumerate() {
-        let capacity = history.capacity_millijoules.get(index).copied().unwrap_or(1).max(1) as f64;
+        let capacity = history
+            .capacity_millijoules
+            .get(index)
+            .copied()
+            .unwrap_or(1)
+            .max(1) as f64;
         let points = history.samples.iter().filter_map(|s| {
             let charge = *s.reserve_millijoules.get(index)? as f64;
             Some((to_minutes(s.at_millis), 100.0 * charge / capacity))
@@ -105,14 +122,25 @@ fn draw_charge(history: &History, minutes: &Range<f64>, panel: &Panel<'_>) -> Re
 
 fn draw_lines(history: &History, minutes: &Range<f64>, panel: &Panel<'_>) -> Result<()> {
     let watts = |milliwatts: u64| milliwatts as f64 / 1000.0;
-    let top = history.samples.iter().flat_map(|s| &s.line_milliwatts).copied().max().unwrap_or(0);
+    let top = history
+        .samples
+        .iter()
+        .flat_map(|s| &s.line_milliwatts)
+        .copied()
+        .max()
+        .unwrap_or(0);
     let mut chart = ChartBuilder::on(panel)
         .caption("Power on each divert line, W", ("sans-serif", 16))
         .margin(10)
         .x_label_area_size(25)
         .y_label_area_size(LABEL_PIXELS)
         .build_cartesian_2d(minutes.clone(), 0.0..(watts(top) * 1.1).max(1.0))?;
-    chart.configure_mesh().x_labels(12).y_labels(5).light_line_style(TRANSPARENT).draw()?;
+    chart
+        .configure_mesh()
+        .x_labels(12)
+        .y_labels(5)
+        .light_line_style(TRANSPARENT)
+        .draw()?;
     for (index, name) in history.lines.iter().enumerate() {
         let points = history
             .samples
@@ -139,7 +167,7 @@ fn series<'b>(
     Ok(())
 }
 
-fn legend(chart: &mut Chart<'_, '_>) -> Result<()> {
+fn legend<'b: 'a, 'a>(chart: &mut Chart<'a, 'b>) -> Result<()> {
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperRight)
@@ -166,7 +194,11 @@ fn activity_rows(history: &History, classes: &BTreeMap<String, u16>) -> Vec<Acti
     }
     let mut rows: Vec<_> = by_name
         .into_iter()
-        .map(|(name, columns)| ActivityRow { name: name.to_owned(), class: classes.get(name).copied(), columns })
+        .map(|(name, columns)| ActivityRow {
+            name: name.to_owned(),
+            class: classes.get(name).copied(),
+            columns,
+        })
         .collect();
     rows.sort_by(|a, b| b.class.cmp(&a.class).then_with(|| a.name.cmp(&b.name)));
     rows
@@ -180,11 +212,16 @@ fn draw_runs(
     panel: &Panel<'_>,
 ) -> Result<()> {
     let label = |row: &u32| match rows.get((row_count - 1).saturating_sub(*row) as usize) {
-        Some(r) => r.class.map_or_else(|| r.name.clone(), |class| format!("{} ({class})", r.name)),
+        Some(r) => r
+            .class
+            .map_or_else(|| r.name.clone(), |class| format!("{} ({class})", r.name)),
         None => String::new(),
     };
     let mut chart = ChartBuilder::on(panel)
-        .caption("Running activities with their class, coloured by server, minutes", ("sans-serif", 16))
+        .caption(
+            "Running activities with their class, coloured by server, minutes",
+            ("sans-serif", 16),
+        )
         .margin(10)
         .x_label_area_size(25)
         .y_label_area_size(LABEL_PIXELS)
@@ -194,7 +231,10 @@ fn draw_runs(
         for (server, column) in &row.columns {
             let colour = COLOURS[server % COLOURS.len()];
             for span in spans(history, |s| s.running.contains(column)) {
-                let bar = Rectangle::new([(span.start, position), (span.end, position + 1)], colour.mix(0.75).filled());
+                let bar = Rectangle::new(
+                    [(span.start, position), (span.end, position + 1)],
+                    colour.mix(0.75).filled(),
+                );
                 chart.draw_series([bar])?;
             }
         }
