@@ -1,5 +1,7 @@
 //! The demo's plot shows every reserve, line and activity of a run.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 
 use power_policy::plant::{

@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use plotters::coord::types::{RangedCoordf64, RangedCoordu32};
+use plotters::coord::ranged1d::SegmentValue;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use power_policy::plant::History;
 
@@ -186,6 +187,13 @@ struct ActivityRow {
     columns: Vec<(usize, u32)>,
 }
 
+impl ActivityRow {
+    fn label(&self) -> String {
+        self.class
+            .map_or_else(|| self.name.clone(), |class| format!("{} ({class})", self.name))
+    }
+}
+
 fn activity_rows(history: &History, classes: &BTreeMap<String, u16>) -> Vec<ActivityRow> {
     let mut by_name: BTreeMap<&str, Vec<(usize, u32)>> = BTreeMap::new();
     for (column, (server, activity)) in (0u32..).zip(&history.activities) {
@@ -211,11 +219,14 @@ fn draw_runs(
     row_count: u32,
     panel: &Panel<'_>,
 ) -> Result<()> {
-    let label = |row: &u32| match rows.get((row_count - 1).saturating_sub(*row) as usize) {
-        Some(r) => r
-            .class
-            .map_or_else(|| r.name.clone(), |class| format!("{} ({class})", r.name)),
-        None => String::new(),
+    let label = |segment: &SegmentValue<u32>| {
+        let SegmentValue::CenterOf(position) = segment else {
+            return String::new();
+        };
+        let row = row_count
+            .checked_sub(position + 1)
+            .and_then(|row| rows.get(row as usize));
+        row.map_or_else(String::new, ActivityRow::label)
     };
     let mut chart = ChartBuilder::on(panel)
         .caption(
@@ -225,35 +236,28 @@ fn draw_runs(
         .margin(10)
         .x_label_area_size(25)
         .y_label_area_size(LABEL_PIXELS)
-        .build_cartesian_2d::<Range<f64>, Range<u32>>(minutes.clone(), 0..row_count)?;
-    mesh(&mut chart, rows.len(), &label)?;
+        .build_cartesian_2d(minutes.clone(), (0..row_count).into_segmented())?;
+    chart
+        .configure_mesh()
+        .x_labels(12)
+        .y_labels(rows.len() + 1)
+        .y_label_formatter(&label)
+        .y_label_style(("sans-serif", 11))
+        .x_label_style(("sans-serif", 12))
+        .light_line_style(TRANSPARENT)
+        .draw()?;
     for (row, position) in rows.iter().zip((0..row_count).rev()) {
+        let (from, to) = (SegmentValue::Exact(position), SegmentValue::Exact(position + 1));
         for (server, column) in &row.columns {
             let colour = COLOURS[server % COLOURS.len()];
             for span in spans(history, |s| s.running.contains(column)) {
                 let bar = Rectangle::new(
-                    [(span.start, position), (span.end, position + 1)],
+                    [(span.start, from.clone()), (span.end, to.clone())],
                     colour.mix(0.75).filled(),
                 );
                 chart.draw_series([bar])?;
             }
         }
     }
-    Ok(())
-}
-
-fn mesh(
-    chart: &mut ChartContext<'_, SVGBackend<'_>, Cartesian2d<RangedCoordf64, RangedCoordu32>>,
-    rows: usize,
-    label: &dyn Fn(&u32) -> String,
-) -> Result<()> {
-    chart
-        .configure_mesh()
-        .x_labels(12)
-        .y_labels(rows + 1)
-        .y_label_formatter(label)
-        .y_label_style(("sans-serif", 11))
-        .light_line_style(TRANSPARENT)
-        .draw()?;
     Ok(())
 }
