@@ -234,6 +234,8 @@ pub(crate) fn exchanges() -> Vec<Pair> {
 }
 
 /// Each message with the least that it may hold, and with all that it may hold.
+///
+/// Named data begin like an inner object of RFC 3084, because Wireshark looks for one whatever the client-type.
 pub(crate) fn least_and_most() -> Vec<Pair> {
     let data = Bytes::from_static;
     let integrity = || hmac(7, ANY_DIGEST);
@@ -260,7 +262,7 @@ pub(crate) fn least_and_most() -> Vec<Pair> {
              00 05 07 02 aa 00 00 00                          ; LPDP Stateless Data
              00 06 07 03 bb bb 00 00                          ; LPDP Replacement Data
              00 07 07 04 cc cc cc 00                          ; LPDP Client Specific Data
-             00 08 07 05 dd dd dd dd                          ; LPDP Named Data
+             00 08 07 05 00 04 dd dd                          ; LPDP Named Data
              00 08 02 01 00 04 00 01                          ; Context of the second LPDP decision
              00 08 07 01 00 02 00 01                          ; LPDP Flags, Remove, Trigger Error
              00 18 10 01 00 00 00 01 00 00 00 07 a0 a1 a2 a3 a4 a5 a6 a7 a8 a9 aa ab
@@ -279,7 +281,7 @@ pub(crate) fn least_and_most() -> Vec<Pair> {
                         stateless: Some(data(&[0xaa])),
                         replacement: Some(data(&[0xbb; 2])),
                         client_si: Some(data(&[0xcc; 3])),
-                        named: Some(data(&[0xdd; 4])),
+                        named: Some(data(&[0, 4, 0xdd, 0xdd])),
                     },
                     LpdpDecision {
                         context: Some(Context { r_type: RType::OUTGOING_MESSAGE, m_type: MType(1) }),
@@ -327,7 +329,7 @@ pub(crate) fn least_and_most() -> Vec<Pair> {
              00 05 06 02 aa 00 00 00
              00 06 06 03 bb bb 00 00
              00 07 06 04 cc cc cc 00
-             00 08 06 05 dd dd dd dd
+             00 08 06 05 00 04 dd dd
              00 08 02 01 00 08 00 00  00 08 06 01 00 02 00 00 ; second: Remove
              00 04 06 05
              00 08 02 01 00 08 00 00  00 08 06 01 00 01 00 02 ; third: Install, Request-State
@@ -344,7 +346,7 @@ pub(crate) fn least_and_most() -> Vec<Pair> {
                         stateless: Some(data(&[0xaa])),
                         replacement: Some(data(&[0xbb; 2])),
                         client_si: Some(data(&[0xcc; 3])),
-                        named: Some(data(&[0xdd; 4])),
+                        named: Some(data(&[0, 4, 0xdd, 0xdd])),
                     },
                     Decision::remove(Context::CONFIGURATION, Bytes::new()),
                     Decision::new(
