@@ -2,4 +2,6 @@
 
 pub mod capture;
 pub mod demo;
+pub mod nut;
 pub mod process;
+pub mod tshark;
