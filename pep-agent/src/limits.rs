@@ -1,0 +1,42 @@
+//! Every bound of the agent, in one place. Bounds of COPS stand in `cops_codec::limits`.
+
+/// Servers that one agent may report.
+pub const MAX_SERVERS: usize = 1_024;
+/// Reserves that one agent may report.
+pub const MAX_RESERVES: usize = 1_024;
+/// Lines that one agent may report.
+pub const MAX_LINES: usize = 1_024;
+/// Activities that one agent may report, `[[activity]]` and `[[manage]]` together.
+pub const MAX_ACTIVITIES: usize = 4_096;
+/// Largest config file, in octets.
+pub const MAX_CONFIG_OCTETS: u64 = 1 << 20;
+/// Largest state file, in octets; a held plan of [`MAX_STEPS`] steps needs less.
+pub const MAX_STATE_OCTETS: u64 = 16 << 20;
+/// Stages of a plan that is taken.
+pub const MAX_STAGES: usize = 4_096;
+/// Steps of a plan that is taken, all stages together.
+pub const MAX_STEPS: usize = 16_384;
+/// Longest reason that a result carries, in octets (POWER-DIVERT-PIB, PwrText).
+pub const MAX_REASON_OCTETS: usize = 255;
+/// Engine events (log lines, failures) kept until they are polled; the oldest go first.
+pub const MAX_EVENTS: usize = 4_096;
+/// Largest reading of `/proc/PID/cmdline` and its like, in octets; the rest of a longer one is not looked at.
+pub const MAX_PROC_FILE_OCTETS: u64 = 8_192;
+/// Processes looked at in one scan of `/proc`.
+pub const MAX_PROCESSES: usize = 131_072;
+/// Longest line of a NUT server, in octets.
+pub const MAX_NUT_LINE_OCTETS: usize = 1_024;
+/// Lines of one answer of a NUT server (`LIST VAR` of a large UPS has some hundred).
+pub const MAX_NUT_LINES: usize = 4_096;
+/// How long a NUT server may take to answer, in real milliseconds.
+pub const NUT_ANSWER_MILLIS: u64 = 5_000;
+/// Longest request on the agent's local socket, in octets.
+pub const MAX_LOCAL_REQUEST_OCTETS: usize = 1_024;
+/// Connections to the local socket served at one time.
+pub const MAX_LOCAL_CONNECTIONS: usize = 16;
+/// How long one exchange on the local socket may take, in real milliseconds.
+pub const LOCAL_EXCHANGE_MILLIS: u64 = 5_000;
+/// Largest clock scale.
+pub const MAX_CLOCK_SCALE: u32 = 1_000;
+/// Longest time any key of the config may give, in seconds (30 days).
+pub const MAX_SECONDS: u64 = 30 * 86_400;
