@@ -237,7 +237,7 @@ pub struct LineConfig {
     pub reserves: Vec<String>,
     /// Names of the servers that can be joined to its output.
     pub servers: Vec<String>,
-    /// Largest power at its output, in milliwatts.
+    /// Largest power at its input, in milliwatts, for all that passes through it.
     pub max_milliwatts: u64,
     /// Power at the output for power put in, in permille.
     #[serde(default = "default_permille")]

@@ -95,7 +95,7 @@ pub enum PlantEventKind {
         reserve: Arc<str>,
         /// The server.
         server: Arc<str>,
-        /// Power that may pass from this reserve to this server, in milliwatts.
+        /// Power that may pass from this reserve to this server, in milliwatts at the line's input.
         milliwatts: u64,
     },
     /// A line did not follow a command; everything on it is as it was.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// leaves crumbs of rounding.
 const SHARING_ROUNDS: usize = 8;
 
-/// A way from a reserve to a server.
+/// A way from a reserve to a server. All but the flow is measured at its input, where its reserve is.
 #[derive(Clone, Copy, Debug)]
 struct Path {
     /// Index of the setting that it is; unused for own supplies.
@@ -22,13 +22,14 @@ struct Path {
     line: Option<usize>,
     efficiency: u64,
     cap: u64,
-    flow: u64,
     input: u64,
     want: u64,
+    /// At the output: what the server gets.
+    flow: u64,
 }
 
 impl Path {
-    /// What must be put in for `output` to come out: rounded against ourselves.
+    /// What must be put in for `output` to come out: rounded against ourselves. [`Path::output_of`] undoes it.
     fn input_for(&self, output: u64) -> u64 {
         if self.efficiency == 1_000 {
             output
@@ -176,7 +177,7 @@ impl Plant {
             (setting.flow, setting.input) = (0, 0);
         }
         for line in &mut self.lines {
-            line.flow = 0;
+            line.input = 0;
         }
         scratch.reserve_left.clear();
         scratch
@@ -206,9 +207,9 @@ impl Plant {
                 line: Some(setting.line),
                 efficiency: self.lines[setting.line].config.efficiency_permille,
                 cap: setting.cap,
-                flow: 0,
                 input: 0,
                 want: 0,
+                flow: 0,
             });
         }
         if scratch.paths.is_empty() {
@@ -222,7 +223,7 @@ impl Plant {
         for path in &scratch.paths {
             let setting = &mut self.settings[path.setting];
             (setting.flow, setting.input) = (path.flow, path.input);
-            self.lines[setting.line].flow += path.flow;
+            self.lines[setting.line].input += path.input;
             self.servers[path.server].delivered += path.flow;
         }
     }
@@ -240,9 +241,9 @@ impl Plant {
                 line: None,
                 efficiency: 1_000,
                 cap: self.reserves[*r].config.max_discharge_milliwatts,
-                flow: 0,
                 input: 0,
                 want: 0,
+                flow: 0,
             }));
         }
         share(scratch);
@@ -308,7 +309,7 @@ fn share(scratch: &mut Scratch) {
         }
         for path in paths.iter() {
             path.line.into_iter().for_each(|l| line_want[l] += path.want);
-            reserve_want[path.reserve] += path.input_for(path.want);
+            reserve_want[path.reserve] += path.want;
         }
         let mut granted = 0;
         // The shares are cut against what was left when the round began, not against what earlier paths left over.
@@ -330,7 +331,7 @@ fn share(scratch: &mut Scratch) {
         }
     }
     for path in paths.iter_mut() {
-        let missing = rest[path.server];
+        let missing = path.input_for(rest[path.server]);
         if missing > 0 {
             give(path, missing, rest, line_left, reserve_left);
         }
@@ -340,19 +341,20 @@ fn share(scratch: &mut Scratch) {
 /// What a server asks of each of its paths.
 fn ask(group: &mut [Path], missing: u64, line_left: &[u64], reserve_left: &[u64]) {
     let open = |path: &Path| {
-        path.flow < path.cap && reserve_left[path.reserve] > 0 && path.line.is_none_or(|l| line_left[l] > 0)
+        path.input < path.cap && reserve_left[path.reserve] > 0 && path.line.is_none_or(|l| line_left[l] > 0)
     };
     let weight: u64 = group.iter().filter(|path| open(path)).map(|path| path.cap).sum();
     for path in group {
         path.want = if missing > 0 && open(path) {
-            mul_div(missing, path.cap, weight).min(path.cap - path.flow)
+            path.input_for(mul_div(missing, path.cap, weight))
+                .min(path.cap - path.input)
         } else {
             0
         };
     }
 }
 
-/// Gives a path up to `wish` within every limit; returns what it got.
+/// Puts up to `wish` into a path, within every limit; returns what went in.
 fn give(
     path: &mut Path,
     wish: u64,
@@ -360,21 +362,24 @@ fn give(
     line_left: &mut [u64],
     reserve_left: &mut [u64],
 ) -> u64 {
-    let mut grant = wish.min(rest[path.server]).min(path.cap - path.flow);
+    let needed = path.input_for(rest[path.server]);
+    let mut input = wish
+        .min(needed)
+        .min(path.cap - path.input)
+        .min(reserve_left[path.reserve]);
     if let Some(l) = path.line {
-        grant = grant.min(line_left[l]);
+        input = input.min(line_left[l]);
     }
-    grant = grant.min(path.output_of(reserve_left[path.reserve]));
-    if grant == 0 {
+    let output = path.output_of(input);
+    if output == 0 {
         return 0;
     }
-    let input = path.input_for(grant);
-    rest[path.server] -= grant;
+    rest[path.server] -= output;
     reserve_left[path.reserve] -= input;
     if let Some(l) = path.line {
-        line_left[l] -= grant;
+        line_left[l] -= input;
     }
-    path.flow += grant;
     path.input += input;
-    grant
+    path.flow += output;
+    input
 }

@@ -13,7 +13,7 @@ pub struct Sample {
     pub mains: Vec<bool>,
     /// Charge of each reserve, in millijoules.
     pub reserve_millijoules: Vec<u64>,
-    /// Power at the output of each line, in milliwatts.
+    /// Power at the input of each line, in milliwatts.
     pub line_milliwatts: Vec<u64>,
     /// Power that each server gets, in milliwatts.
     pub server_milliwatts: Vec<u64>,
@@ -113,7 +113,7 @@ impl Plant {
             at_millis: self.now,
             mains: self.domains.iter().map(|d| d.present).collect(),
             reserve_millijoules: self.reserves.iter().map(|r| r.charge_uj / 1_000).collect(),
-            line_milliwatts: self.lines.iter().map(|l| l.flow).collect(),
+            line_milliwatts: self.lines.iter().map(|l| l.input).collect(),
             server_milliwatts: self.servers.iter().map(|s| s.delivered).collect(),
             running: running
                 .filter_map(|(index, _)| u32::try_from(index).ok())

@@ -21,8 +21,8 @@ pub(super) struct Line {
     pub(super) fault: bool,
     /// When a command that it does not follow would have been done.
     pub(super) fault_due: Option<u64>,
-    /// Power at its output now, in milliwatts.
-    pub(super) flow: u64,
+    /// Power at its input now, in milliwatts.
+    pub(super) input: u64,
 }
 
 /// A reserve given to a server through a line. Ordered by server first: what feeds a server lies together.
@@ -31,7 +31,7 @@ pub(super) struct Setting {
     pub(super) server: usize,
     pub(super) line: usize,
     pub(super) reserve: usize,
-    /// Power that may pass, at the line's output, in milliwatts.
+    /// Power that may pass, at the line's input, in milliwatts.
     pub(super) cap: u64,
     pub(super) phase: Phase,
     /// Power at the line's output now, in milliwatts.
@@ -90,7 +90,7 @@ pub enum LineState {
 }
 
 impl Plant {
-    /// Gives `reserve` to `server` through `line`, up to `milliwatts` at the line's output; 0 takes the pair off.
+    /// Gives `reserve` to `server` through `line`, up to `milliwatts` at the line's input; 0 takes the pair off.
     ///
     /// A new pair is joined after the line's switching time; another cap on a pair that is joined holds at once. On
     /// an exclusive line the pair that was joined is taken off, in the way its changeover says.

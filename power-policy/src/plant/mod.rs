@@ -16,8 +16,9 @@
 //! - A server that is on draws its idle power and that of its running activities, at most its peak; booting, idle and
 //!   0.3 of the span to the peak; halting, idle (policy.md section 1.3). Standby is being on without activities.
 //! - It is fed by its live mains inlets; what these do not carry, by its joined line settings in proportion to their
-//!   caps; what these do not carry, by its own supplies. Powers of lines are measured at their output, those of
-//!   reserves at the inverter's output. A reserve's watts are one limit for all that it feeds, and lines are served
+//!   caps; what these do not carry, by its own supplies. Powers of lines are measured at their input,
+//!   which is their reserves' side: the server gets that times the line's efficiency. Powers of reserves are measured
+//!   at the inverter's output, which is the same place; charges are in the store, before the inverter. A reserve's watts are one limit for all that it feeds, and lines are served
 //!   before own supplies: whoever diverts more than a donor can spare starves the donor.
 //! - A server that gets less than it draws for as long as its PSU's hold-up is dead; its activities stop dirty.
 //! - A reserve recharges from its domain while it feeds nothing. At its cut-off it gives nothing more until 1 % of its
@@ -148,7 +149,7 @@ impl Plant {
                 stuck: false,
                 fault: false,
                 fault_due: None,
-                flow: 0,
+                input: 0,
             }
         };
         let domain = |config: &DomainConfig| Domain {

@@ -95,10 +95,12 @@ pub struct SettingReading {
     pub reserve: Arc<str>,
     /// The server.
     pub server: Arc<str>,
-    /// Power that may pass, in milliwatts.
+    /// Power that may pass, in milliwatts at the line's input.
     pub milliwatts: u64,
-    /// Power that passes now, in milliwatts, at the line's output.
+    /// Power that passes now, in milliwatts at the line's input.
     pub flow_milliwatts: u64,
+    /// Power that the server gets of it now, in milliwatts: at the line's output.
+    pub delivered_milliwatts: u64,
     /// Whether the two are joined now.
     pub joined: bool,
     /// Whether that is about to change.
@@ -112,7 +114,7 @@ pub struct LineReading {
     pub line: Arc<str>,
     /// Its state.
     pub state: LineState,
-    /// Power at its output now, in milliwatts.
+    /// Power at its input now, in milliwatts.
     pub milliwatts: u64,
     /// What is joined, or about to be, by server and reserve in the order of the configuration.
     pub settings: Vec<SettingReading>,
@@ -237,14 +239,15 @@ impl Plant {
             reserve: Arc::clone(&self.reserves[setting.reserve].name),
             server: Arc::clone(&self.servers[setting.server].name),
             milliwatts: setting.cap,
-            flow_milliwatts: setting.flow,
+            flow_milliwatts: setting.input,
+            delivered_milliwatts: setting.flow,
             joined: setting.is_live(),
             moving: setting.phase != Phase::Joined,
         });
         Ok(LineReading {
             line: Arc::clone(&line.name),
             state,
-            milliwatts: line.flow,
+            milliwatts: line.input,
             settings: settings.collect(),
         })
     }

@@ -90,7 +90,12 @@ fn line_losses_are_drawn_from_the_reserve_and_limit_what_it_can_give() {
     plant.advance(4);
     plant.fail_mains("a").unwrap();
     plant.advance(4 + S);
-    // 190 W at the output are 200 W at the input: just what the reserve can give.
+    // 200 W at the input, which is all that the reserve can give, are 190 W at the output.
+    let setting = &plant.read_line("bus").unwrap().settings[0];
+    assert_eq!(
+        (setting.flow_milliwatts, setting.delivered_milliwatts),
+        (200 * W, 190 * W)
+    );
     assert_eq!(
         (watts(&plant, "s2"), plant.read_reserve("u1").unwrap().milliwatts),
         (190, 200 * W)
@@ -99,6 +104,31 @@ fn line_losses_are_drawn_from_the_reserve_and_limit_what_it_can_give() {
     plant.set_load("s2", "db", 91 * W).unwrap();
     plant.advance(2 * S);
     assert_eq!(power(&plant, "s2"), ServerPower::Lost);
+}
+
+#[test]
+fn caps_and_the_watts_of_a_line_are_measured_at_its_input() {
+    for (cap, line_watts) in [(100, 600), (300, 100)] {
+        let mut config = pair();
+        config.lines[0].efficiency_permille = 900;
+        config.lines[0].max_milliwatts = line_watts * W;
+        let mut plant = plant(config);
+        plant
+            .set_line("bus", "u1", "s2", cap.min(line_watts) * W)
+            .unwrap();
+        plant.advance(4);
+        plant.fail_mains("a").unwrap();
+        let line = plant.read_line("bus").unwrap();
+        assert_eq!(
+            (line.milliwatts, line.settings[0].delivered_milliwatts),
+            (100 * W, 90 * W)
+        );
+        assert_eq!(
+            plant.read_reserve("u2").unwrap().milliwatts,
+            10 * W,
+            "the own supply carries what is left"
+        );
+    }
 }
 
 /// A server without own supply on one line with two reserves.

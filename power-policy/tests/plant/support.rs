@@ -1,6 +1,5 @@
 //! A small plant, and ways to look at it.
 
-#![allow(clippy::unwrap_used)] // A test helper may panic: that is how a test fails.
 use power_policy::plant::{
     Changeover, DomainConfig, InletConfig, LineConfig, LineMode, Plant, PlantConfig, PlantEvent,
     PlantEventKind, ReserveConfig, ServerConfig, ServerPower,
