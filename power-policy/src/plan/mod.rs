@@ -1,7 +1,23 @@
 //! A plan: an immutable value that leaves no choice to whoever executes it.
 //!
-//! Stages are released in order: stage 0 at once, later ones when their [`Trigger`] fires and every earlier stage
-//! has its results. Local stages stand behind all others; a PEP that is cut off from every PDP releases those alone.
+//! # What a plan means
+//!
+//! - Stages are sorted by [`Stage::order`], each order once. Central stages (`local` false) stay below
+//!   [`FIRST_LOCAL_STAGE`]; a PDP releases them in order: stage 0 at once, a later one when every earlier central stage
+//!   has all its results and its own [`Trigger`] holds. A standing plan has no stage 0. Beyond the triggers, whoever
+//!   releases holds back what is irreversible until the debounce is over, and everything irreversible in a drill.
+//! - Within a stage the PEPs work at the same time. The steps for one server are begun in the order in which they stand,
+//!   and a [`StepKind::Host`] step begins when the activity steps before it on that server have ended.
+//! - [`StepKind::Divert`] sets the cap of one (line, reserve, server), in absolute terms, at the line's input, and it
+//!   holds until another one changes it, after the line's switching time. Whatever a plan does not mention stays as
+//!   [`Line::joined`](crate::model::Line::joined) says. On an exclusive line a pair with a cap takes the one joined
+//!   before it off.
+//! - [`Trigger::ChargeBelow`] and [`Trigger::ChargeAbove`] are over the energy in the stores together, cut-off
+//!   included, before the inverter.
+//! - A move is a take-in at the receiver and, in a later stage, a move-out at the source.
+//! - Local stages stand behind all others. Each belongs to one PEP (its steps name only servers of that PEP), which
+//!   releases them by itself, and only while it is cut off from every PDP; per PEP their order counts only among its
+//!   own. A stop of an activity that does not run there any more is done already.
 
 mod stage;
 pub mod text;
