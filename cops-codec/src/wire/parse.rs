@@ -114,3 +114,31 @@ pub(super) fn object(octets: Input<'_>, offset: usize) -> Result<(RawObject<'_>,
         _ => Err(Fault::new(offset, overrun)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Within a message, whose length is a multiple of 4, neither can happen; the walk does not rely on it.
+    #[test]
+    fn refuses_what_only_an_unaligned_message_could_hold() {
+        let header = object(&[0, 4, 1], 8).expect_err("three octets");
+        assert_eq!(header, Fault::new(8, FaultKind::ObjectHeader { found: 3 }));
+        let padding = object(&[0, 5, 1, 1, 0x2a], 8).expect_err("no padding");
+        let id = ObjectId {
+            c_num: CNum::HANDLE,
+            c_type: CType(1),
+        };
+        assert_eq!(
+            padding,
+            Fault::new(
+                8,
+                FaultKind::ObjectOverrun {
+                    object: id,
+                    expected: 5,
+                    found: 8
+                }
+            )
+        );
+    }
+}

@@ -14,6 +14,7 @@ mod header;
 mod numbers;
 mod objects;
 mod pairs;
+mod pep_id;
 mod properties;
 mod support;
 mod truncation;
