@@ -341,7 +341,7 @@ impl<'a> Values<'a> {
 
 /// A row that cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("row {prid}, offset {offset}: {fault}")]
+#[error("row {}, offset {offset}: {fault}", self.name())]
 pub struct RowError {
     /// Its name as it came; a class or a prefix if that is what came.
     pub prid: Prid,
@@ -355,6 +355,11 @@ impl RowError {
     /// The row, if the name is one of a class that we know.
     pub fn id(&self) -> Option<RowId> {
         RowId::from_prid(self.prid.as_oid())
+    }
+
+    fn name(&self) -> String {
+        self.id()
+            .map_or_else(|| self.prid.to_string(), |id| id.to_string())
     }
 }
 
