@@ -141,6 +141,15 @@ pub enum SnapshotError {
     },
 }
 
+impl SnapshotError {
+    /// The item that is wrong.
+    pub fn subject(&self) -> &Name {
+        match self {
+            Self::Order { name, .. } | Self::Reference { name, .. } => name,
+        }
+    }
+}
+
 impl Snapshot {
     /// A cluster with nothing in it.
     pub fn empty() -> Self {

@@ -1,0 +1,207 @@
+//! Which reserves are joined to which servers at this moment, and with what caps, so that the physical shares are the
+//! planned ones and no limit is met.
+//!
+//! Lines feed before own reserves do, in proportion to their caps. So caps stand in proportion to what each reserve has
+//! promised, and together cover the server's draw where the watts allow it: the lenders then run down together, and
+//! the server's own reserve, which needs no switch, is kept for last.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::decide::Loan;
+use super::flow::ratio;
+use super::prepare::{Cluster, Feed, Supply};
+
+/// Caps exceed the draw by this, so that a load that is a little higher than told is still carried by the lines.
+const HEADROOM: f64 = 1.1;
+/// A cap below this is not worth a switch, milliwatts.
+const LEAST_WATTS: f64 = 1_000.0;
+/// Rounds of handing what one reserve cannot give to the others.
+const ROUNDS: usize = 4;
+
+/// The state that the choice depends on.
+#[derive(Debug)]
+pub(super) struct Now<'a> {
+    /// Draw of each server, the highest until the next choice.
+    pub(super) load: &'a [f64],
+    /// What is left of each promise.
+    pub(super) loans: &'a [Loan],
+    /// Best class on each server; servers with the best choose first.
+    pub(super) rank: &'a [usize],
+    pub(super) energy: &'a [f64],
+    pub(super) joined: &'a [Feed],
+}
+
+#[derive(Debug)]
+struct Limits {
+    line: Vec<f64>,
+    store: Vec<f64>,
+    fan_in: Vec<BTreeSet<usize>>,
+    fan_out: Vec<BTreeSet<usize>>,
+    taken: Vec<bool>,
+}
+
+impl Limits {
+    fn admits(&self, cluster: &Cluster<'_>, link: usize, store: usize, server: usize) -> bool {
+        let fan_in = cluster.snapshot.servers[server].fan_in as usize;
+        let fan_out = cluster.stores[store].fan_out;
+        let (ins, outs) = (&self.fan_in[server], &self.fan_out[store]);
+        (fan_in == 0 || ins.len() < fan_in || ins.contains(&store))
+            && (fan_out == 0 || outs.len() < fan_out || outs.contains(&server))
+            && !(cluster.links[link].exclusive && self.taken[link])
+    }
+
+    fn enter(&mut self, link: usize, store: usize, server: usize) {
+        self.fan_in[server].insert(store);
+        self.fan_out[store].insert(server);
+        self.taken[link] = true;
+    }
+
+    fn spend(&mut self, cluster: &Cluster<'_>, link: usize, store: usize, watts: f64) {
+        self.line[link] -= watts;
+        // Whether a cap is meant before or after the line's loss, the reserve carries it.
+        self.store[store] -= ratio(watts, cluster.links[link].efficiency);
+    }
+}
+
+/// The feeds that are to stand from now on, and why some promise cannot be kept yet.
+pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
+    let mut limits = Limits {
+        line: cluster.links.iter().map(|l| l.max_watts).collect(),
+        store: cluster
+            .stores
+            .iter()
+            .map(|r| {
+                let home: f64 = r
+                    .homes
+                    .iter()
+                    .filter(|s| cluster.nodes[**s].supply != Supply::Dark)
+                    .map(|s| now.load[*s])
+                    .sum();
+                r.max_watts - home
+            })
+            .collect(),
+        fan_in: vec![BTreeSet::new(); cluster.nodes.len()],
+        fan_out: vec![BTreeSet::new(); cluster.stores.len()],
+        taken: vec![false; cluster.links.len()],
+    };
+    let mut chosen: Vec<Feed> = Vec::new();
+    // What cannot be commanded stands as it is.
+    for feed in now.joined.iter().filter(|f| !commandable(cluster, f)) {
+        limits.enter(feed.link, feed.store, feed.server);
+        limits.spend(cluster, feed.link, feed.store, feed.watts);
+        chosen.push(*feed);
+    }
+    let mut by_server: BTreeMap<(usize, usize), Vec<&Loan>> = BTreeMap::new();
+    for loan in now
+        .loans
+        .iter()
+        .filter(|l| l.energy >= 1.0 && now.energy[l.store] > 1.0 && now.load[l.server] > 0.0)
+    {
+        by_server
+            .entry((now.rank[loan.server], loan.server))
+            .or_default()
+            .push(loan);
+    }
+    for ((_, server), mut loans) in by_server {
+        let joined = |l: &Loan| {
+            now.joined
+                .iter()
+                .any(|f| (f.link, f.store, f.server) == (l.link, l.store, l.server))
+        };
+        let alive: f64 = cluster.nodes[server].stores.iter().map(|r| now.energy[*r]).sum();
+        loans.sort_by(|a, b| {
+            b.energy
+                .total_cmp(&a.energy)
+                .then(a.store.cmp(&b.store))
+                .then(a.link.cmp(&b.link))
+        });
+        let mut admitted: Vec<(&Loan, f64)> = Vec::new();
+        for loan in loans {
+            // Without an own reserve nothing carries the gap of a change-over.
+            let gap = cluster.links[loan.link].needs_bridge && alive <= 1.0 && !joined(loan);
+            let bridged = cluster.snapshot.lines[loan.link].changeover == crate::model::Changeover::Parallel;
+            if (gap && !bridged) || !limits.admits(cluster, loan.link, loan.store, server) {
+                continue;
+            }
+            let efficiency = cluster.links[loan.link].efficiency;
+            if limits.line[loan.link].min(limits.store[loan.store] * efficiency) < LEAST_WATTS {
+                continue;
+            }
+            limits.enter(loan.link, loan.store, server);
+            admitted.push((loan, 0.0));
+        }
+        share(cluster, now.load[server] * HEADROOM, &mut admitted, &mut limits);
+        chosen.extend(
+            admitted
+                .iter()
+                .filter(|(_, watts)| *watts >= LEAST_WATTS)
+                .map(|(loan, watts)| Feed {
+                    link: loan.link,
+                    store: loan.store,
+                    server,
+                    // Whole milliwatts, rounded down: a limit is a limit.
+                    watts: watts.floor(),
+                }),
+        );
+    }
+    keep_idle(cluster, now, &mut limits, &mut chosen);
+    chosen.sort_by_key(|f| (f.server, f.link, f.store));
+    chosen
+}
+
+/// Divides `want` (at the server) among the admitted in proportion to what they promised.
+fn share(cluster: &Cluster<'_>, want: f64, admitted: &mut [(&Loan, f64)], limits: &mut Limits) {
+    let mut missing = want;
+    for _ in 0..ROUNDS {
+        let room = |loan: &Loan, limits: &Limits| {
+            let efficiency = cluster.links[loan.link].efficiency;
+            limits.line[loan.link]
+                .min(limits.store[loan.store] * efficiency)
+                .max(0.0)
+        };
+        let weight: f64 = admitted
+            .iter()
+            .filter(|(l, _)| room(l, limits) > 0.0)
+            .map(|(l, _)| l.energy)
+            .sum();
+        if weight <= 0.0 || missing < 1.0 {
+            break;
+        }
+        let round = missing;
+        for (loan, watts) in admitted.iter_mut() {
+            let efficiency = cluster.links[loan.link].efficiency;
+            let part = ratio(round * loan.energy / weight, efficiency).min(room(loan, limits));
+            if part > 0.0 {
+                *watts += part;
+                missing -= part * efficiency;
+                limits.spend(cluster, loan.link, loan.store, part);
+            }
+        }
+    }
+}
+
+/// What is joined to servers that need nothing stays, unless it is in the way.
+fn keep_idle(cluster: &Cluster<'_>, now: &Now<'_>, limits: &mut Limits, chosen: &mut Vec<Feed>) {
+    for feed in now.joined {
+        let idle = cluster.nodes[feed.server].supply != Supply::Battery && commandable(cluster, feed);
+        if idle
+            && limits.admits(cluster, feed.link, feed.store, feed.server)
+            && limits.line[feed.link] >= feed.watts
+            && limits.store[feed.store] * cluster.links[feed.link].efficiency >= feed.watts
+        {
+            limits.enter(feed.link, feed.store, feed.server);
+            limits.spend(cluster, feed.link, feed.store, feed.watts);
+            chosen.push(*feed);
+        }
+    }
+}
+
+/// Whether a plan may change this feed.
+pub(super) fn commandable(cluster: &Cluster<'_>, feed: &Feed) -> bool {
+    cluster.links[feed.link].usable
+        && cluster.links[feed.link]
+            .servers
+            .binary_search(&feed.server)
+            .is_ok()
+        && cluster.links[feed.link].stores.binary_search(&feed.store).is_ok()
+}

@@ -1,0 +1,364 @@
+//! What a PEP does by itself while it is cut off: stop its own activities in order of class, then halt its own host.
+//!
+//! Every line stays as it is, so what is joined may go on draining the own reserve: the thresholds count that. A
+//! server whose reserve its own PEP keeps is told charges; any other is told times.
+
+use super::decide::Decision;
+use super::forward::Forward;
+use super::prepare::{Cluster, Supply, whole};
+use super::words;
+use crate::model::{ActivityState, Name, Powered};
+use crate::plan::{FIRST_LOCAL_STAGE, HostState, Stage, Step, StepKind, Trigger, Verb};
+
+/// Share of the own reserve above the clean end at which the lowest class stops; higher ones follow in even steps.
+const FIRST_STOP_SHARE: f64 = 0.5;
+
+/// One PEP's own server, with what may run on it.
+struct Own {
+    server: usize,
+    /// Activities by class, lowest class first.
+    by_class: Vec<(usize, Vec<usize>)>,
+}
+
+/// The local stages of all PEPs, by PEP and then in order.
+pub(super) fn local_stages(
+    cluster: &Cluster<'_>,
+    decision: Option<&Decision>,
+    central: &[Stage],
+) -> Vec<Stage> {
+    let mut servers: Vec<usize> = (0..cluster.nodes.len())
+        .filter(|s| cluster.nodes[*s].touchable && cluster.nodes[*s].supply != Supply::Dark)
+        .filter(|s| cluster.snapshot.servers[*s].pep.is_some())
+        .collect();
+    servers.sort_by(|a, b| {
+        let pep = |s: &usize| cluster.snapshot.servers[*s].pep.clone();
+        pep(a).cmp(&pep(b)).then(a.cmp(b))
+    });
+    let taken_in = arrivals(cluster, central);
+    let unfed = elapsed_limits(cluster, decision, central);
+    let mut stages = Vec::new();
+    let mut order = FIRST_LOCAL_STAGE;
+    for s in servers {
+        let own = own(cluster, s, &taken_in);
+        for mut stage in of_server(cluster, &own, central, unfed[s]) {
+            stage.order = order;
+            order = order.saturating_add(1);
+            stages.push(stage);
+        }
+    }
+    stages
+}
+
+/// Activities that the plan takes in, by server.
+fn arrivals(cluster: &Cluster<'_>, central: &[Stage]) -> Vec<Vec<usize>> {
+    let mut arrivals = vec![Vec::new(); cluster.nodes.len()];
+    for step in central.iter().flat_map(|s| &s.steps) {
+        if let StepKind::Activity {
+            activity,
+            server,
+            verb: Verb::TakeIn,
+            ..
+        } = &step.kind
+        {
+            let index = cluster
+                .snapshot
+                .activities
+                .binary_search_by(|a| a.name.cmp(activity));
+            if let (Ok(a), Some(s)) = (index, cluster.snapshot.server_id(server)) {
+                arrivals[s.0 as usize].push(a);
+            }
+        }
+    }
+    arrivals
+}
+
+fn own(cluster: &Cluster<'_>, s: usize, arrivals: &[Vec<usize>]) -> Own {
+    let mut by_class: Vec<(usize, Vec<usize>)> = Vec::new();
+    let mut enter = |class: usize, a: usize| match by_class.iter_mut().find(|(k, _)| *k == class) {
+        Some((_, list)) if list.contains(&a) => {}
+        Some((_, list)) => list.push(a),
+        None => by_class.push((class, vec![a])),
+    };
+    for p in &cluster.nodes[s].placements {
+        let placement = &cluster.placements[*p];
+        for a in &placement.activities {
+            enter(placement.class, *a);
+        }
+    }
+    for a in &arrivals[s] {
+        let activity = &cluster.snapshot.activities[*a];
+        let priority = activity
+            .set
+            .map(|set| cluster.snapshot.sets[set.0 as usize].priority);
+        if let Some(class) = cluster.classes.iter().position(|c| Some(c.priority) == priority) {
+            enter(class, *a);
+        }
+    }
+    // What has begun a move here runs here too.
+    by_class.sort_by_key(|(class, _)| std::cmp::Reverse(*class));
+    for (_, list) in &mut by_class {
+        list.sort_unstable();
+    }
+    Own { server: s, by_class }
+}
+
+/// The reserve that tells a server's PEP how far things are: its own supply, and no other.
+fn gauge(cluster: &Cluster<'_>, s: usize) -> Option<usize> {
+    let pep = cluster.snapshot.servers[s].pep.as_ref()?;
+    match cluster.nodes[s].stores.as_slice() {
+        [one] => {
+            let reserve = &cluster.snapshot.reserves[*one];
+            let own = reserve.pep.as_ref() == Some(pep) && reserve.drawable_millijoules() > 0;
+            own.then_some(*one)
+        }
+        _ => None,
+    }
+}
+
+/// Largest power that lines draw from a reserve at any point of the plan.
+fn lent_watts(cluster: &Cluster<'_>, r: usize, central: &[Stage]) -> f64 {
+    let name = cluster.store_name(r);
+    let mut now: Vec<(&Name, &Name, u64)> = cluster
+        .joined
+        .iter()
+        .filter(|f| f.store == r)
+        .map(|f| {
+            (
+                cluster.link_name(f.link),
+                cluster.server_name(f.server),
+                whole(f.watts),
+            )
+        })
+        .collect();
+    let sum = |list: &[(&Name, &Name, u64)]| list.iter().map(|x| x.2 as f64).sum::<f64>();
+    let mut most = sum(&now);
+    for step in central.iter().flat_map(|s| &s.steps) {
+        if let StepKind::Divert {
+            line,
+            reserve,
+            server,
+            milliwatts,
+        } = &step.kind
+            && reserve == name
+        {
+            now.retain(|(l, s, _)| !(*l == line && *s == server));
+            now.push((line, server, *milliwatts));
+            most = most.max(sum(&now));
+        }
+    }
+    most
+}
+
+/// A server whose PEP cannot see its reserve goes by the clock: when what can reach it, with every line as it is after
+/// the stages that need no waiting, is down to a clean end. Seconds from now.
+fn elapsed_limits(cluster: &Cluster<'_>, decision: Option<&Decision>, central: &[Stage]) -> Vec<f64> {
+    let mut forward = Forward::new(cluster);
+    if let Some(first) = central.first().filter(|s| s.order == 0) {
+        let mut feeds = forward.feeds.clone();
+        for step in &first.steps {
+            apply(cluster, &mut feeds, &step.kind);
+        }
+        forward.set_feeds(feeds);
+    }
+    let _ = decision;
+    let mut limits = vec![f64::INFINITY; cluster.nodes.len()];
+    for (s, limit) in limits.iter_mut().enumerate() {
+        let node = &cluster.nodes[s];
+        let load = forward.load[s];
+        if load <= 0.0 {
+            continue;
+        }
+        // Whoever else hangs on the same reserve draws as well, and what it lends is gone.
+        let own = node
+            .stores
+            .iter()
+            .map(|r| {
+                let homes: f64 = cluster.stores[*r].homes.iter().map(|h| forward.load[*h]).sum();
+                let lent: f64 = forward
+                    .feeds
+                    .iter()
+                    .filter(|f| f.store == *r && f.server != s)
+                    .map(|f| f.watts)
+                    .sum();
+                cluster.stores[*r].energy / cluster.stores[*r].drain(homes + lent).max(1.0)
+            })
+            .fold(0.0, f64::max);
+        let lines = forward
+            .feeds
+            .iter()
+            .filter(|f| f.server == s)
+            .map(|f| {
+                let homes: f64 = cluster.stores[f.store]
+                    .homes
+                    .iter()
+                    .map(|h| forward.load[*h])
+                    .sum();
+                let lent: f64 = forward
+                    .feeds
+                    .iter()
+                    .filter(|g| g.store == f.store)
+                    .map(|g| g.watts)
+                    .sum();
+                cluster.stores[f.store].energy / cluster.stores[f.store].drain(homes + lent).max(1.0)
+            })
+            .fold(0.0, f64::max);
+        let keep = super::hold_back::hold_back(cluster, s, &node.placements) / load;
+        *limit = (own.max(lines) - keep).max(0.0);
+    }
+    limits
+}
+
+/// What a step makes of the feeds.
+pub(super) fn apply(cluster: &Cluster<'_>, feeds: &mut Vec<super::prepare::Feed>, kind: &StepKind) {
+    let StepKind::Divert {
+        line,
+        reserve,
+        server,
+        milliwatts,
+    } = kind
+    else {
+        return;
+    };
+    let snapshot = cluster.snapshot;
+    let link = snapshot.lines.binary_search_by(|l| l.name.cmp(line));
+    let store = snapshot.reserves.binary_search_by(|r| r.name.cmp(reserve));
+    if let (Ok(link), Ok(store), Some(server)) = (link, store, snapshot.server_id(server)) {
+        let server = server.0 as usize;
+        feeds.retain(|f| (f.link, f.store, f.server) != (link, store, server));
+        if *milliwatts > 0 {
+            feeds.push(super::prepare::Feed {
+                link,
+                store,
+                server,
+                watts: *milliwatts as f64,
+            });
+        }
+    }
+}
+
+fn of_server(cluster: &Cluster<'_>, own: &Own, central: &[Stage], limit: f64) -> Vec<Stage> {
+    let s = own.server;
+    let node = &cluster.nodes[s];
+    let server = &cluster.snapshot.servers[s];
+    if server.powered != Powered::On {
+        return Vec::new();
+    }
+    let gauge = gauge(cluster, s);
+    let lent = gauge.map_or(0.0, |r| lent_watts(cluster, r, central));
+    // Energy at the output that a clean end of classes `from..` takes, while the lines go on drawing.
+    let energy_of = |from: usize| {
+        let (mut energy, mut longest, mut load) = (0.0, 0.0_f64, node.base);
+        for (_, list) in &own.by_class[from..] {
+            for a in list {
+                let activity = &cluster.snapshot.activities[*a];
+                let seconds = super::prepare::seconds(activity.stop_millis);
+                energy += (activity.stop_millijoules as f64).max(activity.draw_milliwatts as f64 * seconds);
+                longest = longest.max(seconds);
+                load += activity.draw_milliwatts as f64;
+            }
+        }
+        energy += node.base * longest + node.halt_energy;
+        energy += lent * (longest + node.halt_seconds);
+        let margin = super::hold_back::margin_seconds(cluster);
+        (
+            energy * f64::from(cluster.policy.hold_back_permille) / 1_000.0 + (load + lent) * margin,
+            longest,
+        )
+    };
+    let mut stages = Vec::new();
+    let steps_down = own.by_class.len();
+    let floor = energy_of(0).0;
+    for (at, (class, list)) in own.by_class.iter().enumerate() {
+        let trigger = match gauge {
+            Some(r) => {
+                let energy = cluster.stores[r].energy;
+                // Lowest class first, in even steps down to the clean end of all that is then left.
+                let share = FIRST_STOP_SHARE * (steps_down - 1 - at) as f64 / steps_down.max(1) as f64;
+                let above = (energy - floor).max(0.0) * share;
+                charge_below(cluster, r, floor + above)
+            }
+            None => Trigger::Elapsed {
+                millis: clock(cluster, limit, (at + 1) as f64 / steps_down.max(1) as f64),
+            },
+        };
+        let steps: Vec<Step> = list
+            .iter()
+            .map(|a| &cluster.snapshot.activities[*a])
+            .filter(|a| a.state != ActivityState::Failed)
+            .map(|a| Step {
+                kind: StepKind::Activity {
+                    activity: a.name.clone(),
+                    server: server.name.clone(),
+                    verb: Verb::Stop,
+                    peer: None,
+                    milliwatts: 0,
+                },
+                reason: "cut off, and the energy is going down: lower classes first".to_owned(),
+            })
+            .collect();
+        stages.push(stage(
+            trigger,
+            steps,
+            format!(
+                "only while no PDP can be reached: class {} on {} stops {} a clean end",
+                cluster.classes[*class].priority,
+                server.name,
+                if at + 1 == steps_down {
+                    "before less is left than"
+                } else {
+                    "well before less is left than"
+                }
+            ),
+        ));
+    }
+    if node.fixed <= 0.0 {
+        let trigger = match gauge {
+            Some(r) => charge_below(cluster, r, energy_of(steps_down).0.max(node.halt_energy)),
+            None => Trigger::Elapsed {
+                millis: clock(cluster, limit, 1.0),
+            },
+        };
+        let step = Step {
+            kind: StepKind::Host {
+                server: server.name.clone(),
+                state: HostState::Off,
+            },
+            reason: format!("a clean halt takes {}", words::energy(node.halt_energy)),
+        };
+        stages.push(stage(
+            trigger,
+            vec![step],
+            format!(
+                "only while no PDP can be reached: {} halts before its energy ends",
+                server.name
+            ),
+        ));
+    }
+    stages.retain(|s| !s.steps.is_empty());
+    stages
+}
+
+fn stage(trigger: Trigger, steps: Vec<Step>, reason: String) -> Stage {
+    Stage {
+        order: 0,
+        trigger,
+        local: true,
+        steps,
+        reason,
+    }
+}
+
+fn charge_below(cluster: &Cluster<'_>, r: usize, energy: f64) -> Trigger {
+    let reserve = &cluster.snapshot.reserves[r];
+    let above = whole((energy * cluster.stores[r].input_per_output).ceil());
+    Trigger::ChargeBelow {
+        reserves: vec![reserve.name.clone()],
+        millijoules: reserve.cutoff_millijoules.saturating_add(above),
+    }
+}
+
+/// Time since the interruption began, never before the debounce is over.
+fn clock(cluster: &Cluster<'_>, limit: f64, share: f64) -> u64 {
+    let at = cluster.elapsed + limit.min(super::durations::FOREVER) * share;
+    whole(at * 1_000.0).max(cluster.policy.debounce_millis)
+}
