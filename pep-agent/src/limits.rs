@@ -40,3 +40,19 @@ pub const LOCAL_EXCHANGE_MILLIS: u64 = 5_000;
 pub const MAX_CLOCK_SCALE: u32 = 1_000;
 /// Longest time any key of the config may give, in seconds (30 days).
 pub const MAX_SECONDS: u64 = 30 * 86_400;
+/// Longest request on a plant's socket, in octets.
+pub const MAX_PLANT_REQUEST_OCTETS: usize = 65_536;
+/// Longest reply on a plant's socket, in octets: a history of many samples is refused instead.
+pub const MAX_PLANT_REPLY_OCTETS: usize = 64 << 20;
+/// Connections to a plant's socket served at one time.
+pub const MAX_PLANT_CONNECTIONS: usize = 1_024;
+/// How long a plant may take to answer, in real milliseconds.
+pub const PLANT_ANSWER_MILLIS: u64 = 10_000;
+/// Events that a watcher of a plant may lag behind; it is told how many it missed.
+pub const MAX_PLANT_NOTICES: usize = 4_096;
+/// Shortest interval of the samples that a watcher of a plant gets, in real milliseconds.
+pub const MIN_PLANT_SAMPLE_MILLIS: u64 = 10;
+/// How long agents may take to end by themselves when their plant ends, in real milliseconds.
+pub const AGENT_GRACE_MILLIS: u64 = 3_000;
+/// Agents that one plant starts.
+pub const MAX_PLANT_AGENTS: usize = 1_024;

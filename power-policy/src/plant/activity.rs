@@ -394,7 +394,7 @@ impl Plant {
         if span == 0 {
             return activity.milliwatts;
         }
-        let epoch = self.now / self.config.load_variation_millis;
+        let epoch = self.now / self.config.variation_interval_millis;
         let mixed = spread(self.config.seed ^ spread(self.tracks[activity.track].key ^ spread(epoch)));
         let permille = 1_000 - span + mixed % (2 * span + 1);
         activity.milliwatts * permille / 1_000

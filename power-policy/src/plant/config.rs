@@ -21,7 +21,7 @@ pub struct PlantConfig {
     pub load_variation_permille: u64,
     /// How long each draw lasts before it varies again, in milliseconds.
     #[serde(default = "default_variation_millis")]
-    pub load_variation_millis: u64,
+    pub variation_interval_millis: u64,
     /// Interval of the history's samples in milliseconds; 0: no history.
     #[serde(default)]
     pub history_interval_millis: u64,
@@ -65,7 +65,7 @@ impl Default for PlantConfig {
             seed: 0,
             psu_hold_up_millis: default_hold_up_millis(),
             load_variation_permille: 0,
-            load_variation_millis: default_variation_millis(),
+            variation_interval_millis: default_variation_millis(),
             history_interval_millis: 0,
             history_max_samples: default_history_samples(),
             domains: Vec::new(),
@@ -394,7 +394,13 @@ impl PlantConfig {
             "permille",
         )?;
         let (low, high) = (limits::MIN_VARIATION_MILLIS, limits::MAX_TRANSITION_MILLIS);
-        plant.range("load_variation", self.load_variation_millis, low, high, "ms")?;
+        plant.range(
+            "variation_interval",
+            self.variation_interval_millis,
+            low,
+            high,
+            "ms",
+        )?;
         plant.range("history_interval", self.history_interval_millis, 0, high, "ms")?;
         let samples = self.history_max_samples as u64;
         plant.range(

@@ -240,7 +240,7 @@ impl Plant {
         self.finish_switching();
         self.finish_transitions();
         if self.config.load_variation_permille > 0
-            && self.now.is_multiple_of(self.config.load_variation_millis)
+            && self.now.is_multiple_of(self.config.variation_interval_millis)
         {
             for s in 0..self.servers.len() {
                 self.sum_loads(s);
@@ -294,7 +294,8 @@ impl Plant {
         at(self.recorder.due());
         if self.config.load_variation_permille > 0 {
             at(Some(
-                (self.now / self.config.load_variation_millis + 1) * self.config.load_variation_millis,
+                (self.now / self.config.variation_interval_millis + 1)
+                    * self.config.variation_interval_millis,
             ));
         }
         self.next_due = next;

@@ -87,6 +87,9 @@ fn a_ride_through_ends_with_the_return_of_the_mains_and_counts_restarts_apart() 
     plant.stop_activity("s1", "web").unwrap();
     plant.advance(15 * S);
     plant.start_activity("s1", "web").unwrap();
+    plant.advance(18 * S);
+    plant.stop_activity("s1", "web").unwrap();
+    plant.start_activity("s1", "web").unwrap();
     plant.advance(20 * S);
     plant.restore_mains("a").unwrap();
     plant.advance(30 * S);
@@ -155,7 +158,7 @@ fn the_unmanaged_run_is_what_each_server_has_on_its_own() {
 fn the_unmanaged_run_has_the_same_loads_whatever_was_commanded() {
     let mut config = pair();
     config.load_variation_permille = 300;
-    config.load_variation_millis = S;
+    config.variation_interval_millis = S;
     config.seed = 7;
     let left_alone = |mut plant: Plant| {
         plant.declare_activity("s1", "db", 100 * W, true).unwrap();
@@ -208,7 +211,7 @@ fn without_a_loss_of_mains_there_is_nothing_to_replay() {
 fn loads_vary_within_their_span_and_average_to_their_figure() {
     let mut config = pair();
     config.load_variation_permille = 200;
-    config.load_variation_millis = S;
+    config.variation_interval_millis = S;
     let mut plant = plant(config);
     plant.declare_activity("s1", "web", 100 * W, true).unwrap();
     let mut sum = 0;

@@ -280,6 +280,24 @@ fn a_stuck_line_keeps_what_it_has_and_says_so_after_its_switching_time() {
 }
 
 #[test]
+fn a_line_that_gets_stuck_in_the_middle_of_a_change_does_not_finish_it() {
+    // What was to be joined is not; what was to be taken off is off already on a transfer switch, and on otherwise.
+    for (changeover, lives) in [(Changeover::Ats, false), (Changeover::Parallel, true)] {
+        let mut plant = plant(fed_by_line(changeover, LineMode::Exclusive, 10));
+        plant.set_line("bus", "u1", "s1", 200 * W).unwrap();
+        plant.advance(S);
+        plant.fail_mains("a").unwrap();
+        plant.set_line("bus", "u2", "s1", 200 * W).unwrap();
+        plant.advance(S + 5);
+        plant.set_line_stuck("bus", true).unwrap();
+        plant.advance(2 * S);
+        assert_eq!(plant.read_line("bus").unwrap().state, LineState::Fault);
+        assert_eq!(flow(&plant, "bus", "u2", "s1"), 0);
+        assert_eq!(power(&plant, "s1") == ServerPower::On, lives, "{changeover:?}");
+    }
+}
+
+#[test]
 fn what_a_line_cannot_do_is_refused_and_changes_nothing() {
     let mut config = pair();
     config.servers.push(server("s3", "a", &[]));

@@ -69,7 +69,7 @@ fn config() -> impl Strategy<Value = PlantConfig> {
                 seed,
                 psu_hold_up_millis: hold_up,
                 load_variation_permille: varies * 250,
-                load_variation_millis: 1_700,
+                variation_interval_millis: 1_700,
                 domains: vec![domain("d0"), domain("d1")],
                 servers: servers
                     .iter()
