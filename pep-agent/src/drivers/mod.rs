@@ -1,5 +1,79 @@
-//! What touches the world: reserves, lines, activities and hosts, real and simulated.
+//! Drivers: how the agent sees and moves real and simulated things.
+//!
+//! One trait a kind of thing. A driver owns one thing, or shares one link among several; whoever runs it polls
+//! [`read`](ReserveDriver::read) and hands it one action at a time. Every action first looks whether the thing is done
+//! already, so that repeating one does no harm. IO is allowed here, the clock too: times in drivers are real ones.
 
+pub mod command;
+pub mod host;
+pub mod nut;
 pub mod plant_link;
 pub mod plant_protocol;
 pub mod plant_service;
+pub mod process;
+
+use futures::future::LocalBoxFuture;
+use power_policy::model::{Mains, Name};
+use power_policy::plan::HostState;
+
+use crate::engine::ActionOutcome;
+use crate::engine::facts::{ActivityReading, LineReading, ReserveReading, ServerReading};
+
+/// What a driver's methods return.
+pub type DriverFuture<'a, T> = LocalBoxFuture<'a, T>;
+
+/// Why nothing could be read. What was read before grows stale; it does not become empty.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ReadError(pub String);
+
+/// A reserve.
+pub trait ReserveDriver {
+    /// Reads it.
+    fn read(&mut self) -> DriverFuture<'_, Result<ReserveReading, ReadError>>;
+}
+
+/// A divert line.
+pub trait LineDriver {
+    /// Reads it.
+    fn read(&mut self) -> DriverFuture<'_, Result<LineReading, ReadError>>;
+
+    /// Joins a reserve and a server, or takes them off with 0 milliwatts; reads back before it says done.
+    fn join(&mut self, reserve: Name, server: Name, milliwatts: u32) -> DriverFuture<'_, ActionOutcome>;
+
+    /// Takes everything off.
+    fn open(&mut self) -> DriverFuture<'_, ActionOutcome>;
+}
+
+/// An activity on a server.
+pub trait ActivityDriver {
+    /// Reads it.
+    fn read(&mut self) -> DriverFuture<'_, Result<ActivityReading, ReadError>>;
+
+    /// Stops it gracefully; an activity that does not stop within its grace is a failure, and is left running.
+    fn stop(&mut self) -> DriverFuture<'_, ActionOutcome>;
+
+    /// Starts it.
+    fn start(&mut self) -> DriverFuture<'_, ActionOutcome>;
+
+    /// Holds its draw at or below a budget.
+    fn cap(&mut self, milliwatts: u32) -> DriverFuture<'_, ActionOutcome>;
+}
+
+/// What is seen of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostReading {
+    /// Its power state and draw.
+    pub server: ServerReading,
+    /// The mains at its inlets, by domain, where the host can tell.
+    pub inlets: Vec<(Name, Mains)>,
+}
+
+/// A server.
+pub trait HostDriver {
+    /// Reads it.
+    fn read(&mut self) -> DriverFuture<'_, Result<HostReading, ReadError>>;
+
+    /// Switches it on, or off cleanly.
+    fn set(&mut self, state: HostState) -> DriverFuture<'_, ActionOutcome>;
+}
