@@ -4,7 +4,8 @@ use super::attribute::{Attribute, AttributeFault, Bounded, OctetString, Syntax, 
 use super::class::RowId;
 use super::macros::{enumeration, row_class};
 use super::numbers::FRAMEWORK_BASE_CLASSES;
-use super::row::{Class, Row, RowError};
+use super::row::{Class, Row};
+use super::row_error::RowError;
 use crate::provisioning::ber::Value;
 use crate::provisioning::{InstanceId, Oid};
 use std::fmt;

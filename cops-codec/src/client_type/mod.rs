@@ -13,8 +13,10 @@ mod macros;
 pub mod numbers;
 pub mod power;
 mod row;
+mod row_error;
 pub mod store;
 
 pub use attribute::{Bounded, Digest, OctetString, Syntax};
 pub use class::{Access, AttributeInfo, RowId};
-pub use row::{Class, Decoded, Reference, Row, RowError, RowFault, TypedRow};
+pub use row::{Class, Decoded, Reference, Row, TypedRow};
+pub use row_error::{RowError, RowFault};

@@ -1,13 +1,12 @@
 //! What a PDP has installed in one context, as its PEP keeps it.
 
 use super::digest::{digest, is_covered};
+use super::in_force::InForce;
 use super::limits::RowLimits;
 use super::table::RowTable;
 use super::transaction::{Changes, RowChange};
 use crate::client_type::framework::{FrameworkError, PibIncarnation};
-use crate::client_type::power::{
-    Action, Cause, Divert, Grouping, Held, Host, Intake, Plan, PlanError, PlanVersion, ReadingSel, Set, Stage,
-};
+use crate::client_type::power::{Cause, Held, Plan, PlanError, PlanVersion, Stage};
 use crate::client_type::row::identify;
 use crate::client_type::{Class, Row, RowError, RowFault, RowId};
 use crate::provisioning::binding::{Bindings, RemoveTargets};
@@ -181,10 +180,7 @@ impl InstalledRows {
         if self.plan != PlanStatus::InForce {
             return None;
         }
-        self.table.only().map(|plan| InForce {
-            plan,
-            rows: &self.table,
-        })
+        self.table.only().map(|plan| InForce::new(plan, &self.table))
     }
 
     /// What the PEP reports of the context: the plan that it holds, in force or not, and the digest of what it has.
@@ -293,7 +289,7 @@ impl<'t> DecisionChanges<'t> {
     fn new(table: &'t mut RowTable, limits: RowLimits) -> Self {
         Self {
             changes: Changes::new(table, limits),
-            max_errors: limits.max_errors.max(1),
+            max_errors: limits.errors_told(),
             errors: Vec::new(),
             malformed: None,
             warnings: Vec::new(),
@@ -484,73 +480,5 @@ impl<'t> DecisionChanges<'t> {
             );
         }
         Ok(())
-    }
-}
-
-/// A plan that may be acted upon, with the rows that belong to it.
-#[derive(Debug, Clone, Copy)]
-pub struct InForce<'a> {
-    plan: &'a Plan,
-    rows: &'a RowTable,
-}
-
-impl<'a> InForce<'a> {
-    /// The plan's own row.
-    pub fn plan(&self) -> &'a Plan {
-        self.plan
-    }
-
-    /// Its stages, by order.
-    pub fn stages(&self) -> Vec<&'a Stage> {
-        let mut stages: Vec<&Stage> = self.rows.all().collect();
-        stages.sort_by_key(|stage| stage.order);
-        stages
-    }
-
-    /// Whether the stage is released by the PDP.
-    pub fn is_released(&self, stage: &Stage) -> bool {
-        stage.order <= self.plan.released_stage
-    }
-
-    /// What is done with activities in a stage, by number.
-    pub fn actions(&self, stage: InstanceId) -> impl Iterator<Item = &'a Action> {
-        self.rows.all::<Action>().filter(move |row| row.stage.0 == stage)
-    }
-
-    /// Which reserves are given to which servers in a stage, by number.
-    pub fn diverts(&self, stage: InstanceId) -> impl Iterator<Item = &'a Divert> {
-        self.rows.all::<Divert>().filter(move |row| row.stage.0 == stage)
-    }
-
-    /// What servers get in a stage, by number.
-    pub fn intakes(&self, stage: InstanceId) -> impl Iterator<Item = &'a Intake> {
-        self.rows.all::<Intake>().filter(move |row| row.stage.0 == stage)
-    }
-
-    /// What servers are brought to in a stage, by number.
-    pub fn hosts(&self, stage: InstanceId) -> impl Iterator<Item = &'a Host> {
-        self.rows.all::<Host>().filter(move |row| row.stage.0 == stage)
-    }
-
-    /// The activity sets, by number.
-    pub fn sets(&self) -> impl Iterator<Item = &'a Set> {
-        self.rows.all()
-    }
-
-    /// The grouping rules, in the order in which they are tried.
-    pub fn groupings(&self) -> Vec<&'a Grouping> {
-        let mut groupings: Vec<&Grouping> = self.rows.all().collect();
-        groupings.sort_by_key(|grouping| grouping.order);
-        groupings
-    }
-
-    /// The set that a rule gives. Always there: references are checked when rows are installed.
-    pub fn set_of(&self, grouping: &Grouping) -> Option<&'a Set> {
-        self.rows.row(grouping.set.0)
-    }
-
-    /// What is to be read, by number.
-    pub fn reading_selections(&self) -> impl Iterator<Item = &'a ReadingSel> {
-        self.rows.all()
     }
 }

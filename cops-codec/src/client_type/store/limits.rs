@@ -9,7 +9,7 @@ pub struct RowLimits {
     /// Octets of these rows as they are sent (PRID and EPD objects). Default 4 MiB (4,194,304).
     pub max_octets: usize,
     /// Errors and warnings that are told of one message; further ones are left out. RFC 3084 section 5.3.1 wants at
-    /// least the first. Default 32.
+    /// least the first, so that 0 counts as 1. Default 32.
     pub max_errors: usize,
 }
 
@@ -20,6 +20,11 @@ impl RowLimits {
         max_octets: 4 << 20,
         max_errors: 32,
     };
+
+    /// Errors that are told of one message, at least one.
+    pub(super) fn errors_told(self) -> usize {
+        self.max_errors.max(1)
+    }
 }
 
 impl Default for RowLimits {

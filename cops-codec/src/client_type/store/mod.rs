@@ -14,6 +14,7 @@
 
 pub mod build;
 mod digest;
+mod in_force;
 mod installed;
 mod limits;
 mod readings;
@@ -22,7 +23,8 @@ mod table;
 mod transaction;
 
 pub use digest::digest;
-pub use installed::{InForce, Installed, InstalledRows, PlanStatus, Refusal};
+pub use in_force::InForce;
+pub use installed::{Installed, InstalledRows, PlanStatus, Refusal};
 pub use limits::RowLimits;
 pub use readings::read_readings;
 pub use reported::{ReportedRows, RequestApplied, RequestRefused};

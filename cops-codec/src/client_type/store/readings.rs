@@ -41,7 +41,7 @@ pub fn read_readings(contents: &[Contents<'_>], limits: RowLimits) -> Result<Vec
             Ok(decoded) => rows.push(decoded.row),
             Err(error) => errors.push(error),
         }
-        if errors.len() >= limits.max_errors.max(1) {
+        if errors.len() >= limits.errors_told() {
             break;
         }
     }

@@ -128,14 +128,14 @@ impl ReportedRows {
             match decode_one(binding) {
                 Ok(None) => {}
                 Ok(Some((row, extra))) => {
-                    if extra > 0 && decoded.extra_attributes.len() < self.limits.max_errors {
+                    if extra > 0 && decoded.extra_attributes.len() < self.limits.errors_told() {
                         decoded.extra_attributes.push(row.id());
                     }
                     decoded.rows.push((row, binding.offset));
                 }
                 Err(error) => errors.push(error),
             }
-            if errors.len() >= self.limits.max_errors {
+            if errors.len() >= self.limits.errors_told() {
                 break;
             }
         }
@@ -176,7 +176,7 @@ impl ReportedRows {
                 let is_full = matches!(error.fault, RowFault::TooMany { .. });
                 errors.push(error);
                 // What does not fit is not even held for the rest of the message.
-                if is_full || errors.len() >= self.limits.max_errors {
+                if is_full || errors.len() >= self.limits.errors_told() {
                     break;
                 }
             }

@@ -142,7 +142,7 @@ impl<'t> Changes<'t> {
                 fault,
             })
         });
-        faults.take(self.limits.max_errors).collect()
+        faults.take(self.limits.errors_told()).collect()
     }
 
     fn faults_of(&self, row: &Row) -> Vec<RowFault> {
