@@ -3,6 +3,7 @@
 
 mod rows;
 
+use cops_codec::client_type::framework::PrcSupport;
 use cops_codec::client_type::{Access, Class, Digest, Row, RowError, RowFault, Syntax};
 use cops_codec::provisioning::ber::{Reader, Value};
 use cops_codec::provisioning::binding::Bindings;
@@ -379,6 +380,31 @@ fn classes_are_sorted_by_their_identifiers() {
     ]
     .map(of);
     assert_eq!(counts, [13, 2, 10, 1]);
+}
+
+/// RFC 3318 section 5: every class that can be installed stands in frwkPrcSupport, with the bits of its attributes.
+#[test]
+fn every_class_that_can_be_installed_is_supported() {
+    let rows = PrcSupport::all();
+    let supported: Vec<Class> = rows
+        .iter()
+        .map(|row| Class::from_entry(row.supported_prc.as_ref()).unwrap())
+        .collect();
+    let installed: Vec<Class> = Class::ALL
+        .iter()
+        .copied()
+        .filter(|class| class.access().is_installed())
+        .collect();
+    assert_eq!(supported, installed);
+    assert!(supported.contains(&Class::PibIncarnation) && supported.contains(&Class::FrameworkError));
+    for (row, class) in rows.iter().zip(installed) {
+        let attributes = class.attributes().len() as u32;
+        assert!(
+            (1..=attributes).all(|attribute| row.supports(attribute)),
+            "{class}"
+        );
+        assert!(!row.supports(attributes + 1), "{class}");
+    }
 }
 
 #[test]

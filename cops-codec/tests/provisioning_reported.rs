@@ -291,6 +291,23 @@ fn refuses_what_breaks_rows_together() {
     }
 }
 
+#[test]
+fn refuses_a_class_that_nobody_knows() {
+    use cops_codec::provisioning::Oid;
+    let unknown = Oid::from_arcs(&[1, 3, 6, 1, 4, 1, 32473, 1, 1, 99, 1, 3]).unwrap();
+    let mut octets = server(2, "node02").to_vec();
+    object::write_prid(&mut octets, unknown.as_ref());
+    object::write_epd(&mut octets, &[0x42, 1, 3]).unwrap();
+    let mut store = opened();
+    let before = store.rows().clone();
+    let rows = apply(&mut store, &[octets.into()]).unwrap_err().error_rows();
+    assert_eq!(store.rows(), &before);
+    let [row] = &rows[..] else { panic!("{rows:?}") };
+    assert_eq!(ClassErrorCode(row.code), ClassErrorCode::UNKNOWN_PRC);
+    assert_eq!(row.prc.to_string(), "1.3.6.1.4.1.32473.1.1.99.1");
+    assert_eq!(row.error_instance, InstanceId::new(3));
+}
+
 /// Two rows may change names with each other in one REQ; uniqueness is a matter of the whole.
 #[test]
 fn names_may_be_swapped() {
