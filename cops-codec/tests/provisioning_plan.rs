@@ -198,6 +198,28 @@ fn one_decision_is_enough_if_the_peer_takes_it() {
     assert!(build::plan_parts(None, &plan, &rows, 120).is_err());
 }
 
+/// The octets of a DEC are counted with the header of every object: one octet less, and a second DEC is needed.
+#[test]
+fn the_size_of_a_part_is_exact() {
+    let rows: Vec<Row> = (1..=1090).map(|n| action(n, 1, "ledger-db").into()).collect();
+    let plan = rows::plan(2, Scope::Standing, 0, digest(&rows));
+    let incarnation = incarnation(2, true, false);
+    let rows_octets: usize = rows.iter().map(|row| row.to_vec().len()).sum();
+    let others = Row::from(plan.clone()).to_vec().len() + Row::from(incarnation.clone()).to_vec().len();
+    // Rows and plan fill one object; the incarnation, which no longer fits, has another.
+    assert!(rows_octets + others > 65_528);
+    let exact = rows_octets + others + 2 * build::DECISION_OVERHEAD_OCTETS;
+    let parts = |max| build::plan_parts(Some(&incarnation), &plan, &rows, max).unwrap();
+    let contents = parts(exact).concat();
+    assert_eq!((parts(exact).len(), contents.len()), (1, 2));
+    let octets: usize = contents
+        .iter()
+        .map(|contents| contents.len() + build::DECISION_OVERHEAD_OCTETS)
+        .sum();
+    assert_eq!(octets, exact);
+    assert_eq!(parts(exact - 1).len(), 2);
+}
+
 #[test]
 fn an_empty_context_holds_no_plan() {
     let store = new_store();

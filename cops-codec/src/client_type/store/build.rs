@@ -151,12 +151,15 @@ impl Part {
         self.octets_with(&[])
     }
 
+    /// What the part takes with one more piece, and with the incarnation, which may need an object of its own.
     fn octets_with(&self, piece: &[u8]) -> usize {
-        // The incarnation may open an object of its own.
-        let spill = usize::from(self.current + piece.len() + self.reserved > MAX_NAMED_CONTENTS_OCTETS);
-        let objects =
-            self.objects + spill + usize::from(self.current + piece.len() > MAX_NAMED_CONTENTS_OCTETS);
-        self.full + self.current + piece.len() + self.reserved + objects * DECISION_OVERHEAD_OCTETS
+        let (full, current, objects) = if self.current + piece.len() > MAX_NAMED_CONTENTS_OCTETS {
+            (self.full + self.current, piece.len(), self.objects + 1)
+        } else {
+            (self.full, self.current + piece.len(), self.objects)
+        };
+        let spill = usize::from(current + self.reserved > MAX_NAMED_CONTENTS_OCTETS);
+        full + current + self.reserved + (objects + spill) * DECISION_OVERHEAD_OCTETS
     }
 
     fn with(mut self, piece: &[u8]) -> Self {
