@@ -1,0 +1,448 @@
+//! The admin API: everything that goes over the Unix socket, as JSON. The command line, the demo runner and later the
+//! web page use these types.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /v1/status` | [`Status`] |
+//! | `GET /v1/plan` | [`PlanInForce`], or `null` |
+//! | `GET /v1/explain` | [`Explanation`]; `Accept: text/plain` (or `?format=text`): the same as text |
+//! | `GET /v1/events?since=N` | NDJSON: one [`Event`] a line, those kept with `seq > N`, then as they happen; without `since`: from now on |
+//! | `POST /v1/interrupt` | [`InterruptRequest`] in, [`CommandAnswer`] out |
+//! | `POST /v1/restore` | [`RestoreRequest`] in, [`CommandAnswer`] out |
+//!
+//! A command sent twice with one id is done once, and answered the same twice. Errors are [`Problem`]s with status 400
+//! (not understood), 404, 409 (refused) or 503 (the PDP stops).
+//!
+//! # Data of events
+//!
+//! | kind | subject | data |
+//! |---|---|---|
+//! | `peer_joined` | PEP | `armed` |
+//! | `mains_lost`, `mains_back` | domain | `mains` |
+//! | `interruption` | | `from`, `to` (phases), or `grew`, `shrank` (servers) |
+//! | `plan_issued` | generation | `generation`, `cause`, `scope`, `reason`, `stages`, `steps`, `violations`, `classes` (`priority`, `target_millis`, `ride_through_millis`) |
+//! | `stage_released` | | `generation`, `stage`, `steps`, `peps` |
+//! | `action_done` | what it is done with | `pep`, `stage`, `step`, `took_millis` |
+//! | `action_failed` | what it was to be done with | `pep`, `stage`, `step`, `times` |
+//! | `divert` | line | `line`, `reserve`, `server`, `milliwatts` (0: no longer) |
+//! | `shed`, `restored` | activity | `server`, `priority` |
+//! | `shift` | activity | `from`, `server`, `priority` |
+//! | `reserve_low` | reserve | `left_millijoules` |
+//! | `class_ended` | priority | `priority`, `member` (`first`, `last`), `members`, `ride_through_millis` |
+//! | `metered` | | `drawn_millijoules`, `reserves` (name to millijoules) |
+
+use serde::{Deserialize, Serialize};
+
+use power_policy::model::{Cause, Mains, Phase, Powered, Scope};
+use power_policy::plan::Plan;
+
+pub use crate::engine::event::{Event, EventKind};
+
+/// What is going on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Name of the PDP.
+    pub name: String,
+    /// Version of the program.
+    pub version: String,
+    /// Until the client-type is registered, every release is experimental.
+    pub experimental: bool,
+    /// What an operator should know of how this PDP is set up.
+    pub warnings: Vec<String>,
+    /// Where PEPs connect.
+    pub listen: String,
+    /// How much faster than the world its clock runs.
+    pub clock_scale: u32,
+    /// Engine time, in milliseconds.
+    pub now_millis: u64,
+    /// Its term.
+    pub term: u64,
+    /// Highest generation given.
+    pub generation: u64,
+    /// Where the interruption stands.
+    pub phase: Phase,
+    /// The interruption, if there is one.
+    pub outage: Option<OutageStatus>,
+    /// The plan in force, in brief.
+    pub plan: Option<PlanStatus>,
+    /// Classes, highest first.
+    pub classes: Vec<ClassStatus>,
+    /// PEPs by name.
+    pub peers: Vec<PeerStatus>,
+    /// Mains domains by name.
+    pub domains: Vec<DomainStatus>,
+    /// Servers by name.
+    pub servers: Vec<ServerStatus>,
+    /// Reserves by name.
+    pub reserves: Vec<ReserveStatus>,
+    /// Lines by name.
+    pub lines: Vec<LineStatus>,
+    /// Activities by name.
+    pub activities: Vec<ActivityStatus>,
+    /// What needs a person.
+    pub alarms: Vec<AlarmStatus>,
+    /// Counts since the start of the process.
+    pub counts: Counts,
+    /// Number of the last event.
+    pub last_event: u64,
+}
+
+/// An interruption.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutageStatus {
+    /// What began it.
+    pub cause: Cause,
+    /// What it covers.
+    pub scope: Scope,
+    /// Time since it began.
+    pub elapsed_millis: u64,
+    /// Time for which mains must be good before anything is restarted.
+    pub mains_good_millis: u64,
+}
+
+/// The plan in force, in brief.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanStatus {
+    /// Its generation.
+    pub generation: u64,
+    /// Why there is a plan.
+    pub cause: Cause,
+    /// Age.
+    pub age_millis: u64,
+    /// Central stages, and how many of them are released.
+    pub stages: usize,
+    /// Released ones.
+    pub released: usize,
+    /// Released steps whose results are outstanding.
+    pub outstanding: usize,
+    /// What releases the next stage, in words.
+    pub next: Option<String>,
+}
+
+/// A class: a priority that is present.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassStatus {
+    /// The priority.
+    pub priority: u16,
+    /// Sets of this priority.
+    pub sets: Vec<String>,
+    /// Activities in them.
+    pub activities: usize,
+    /// Those that run.
+    pub running: usize,
+    /// Those that were shed and are owed a start.
+    pub shed: usize,
+    /// Target; `None`: for ever.
+    pub target_millis: Option<u64>,
+    /// Ride-through time that the plan in force expects; `None`: no end in sight, or no plan.
+    pub ride_through_millis: Option<u64>,
+}
+
+/// A PEP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// PEPID.
+    pub name: String,
+    /// It is connected.
+    pub connected: bool,
+    /// Where from.
+    pub address: String,
+    /// Plans may actuate through it: both sides allow it.
+    pub armed: bool,
+    /// This side allows it.
+    pub armed_here: bool,
+    /// Its own side allows it.
+    pub armed_there: bool,
+    /// Time since it was heard from.
+    pub heard_millis_ago: u64,
+    /// Generation that it was given.
+    pub generation: u64,
+    /// Generation that it has acknowledged on this connection.
+    pub acknowledged: u64,
+    /// Things of which it is the custodian.
+    pub servers: usize,
+    /// Reserves of which it is the custodian.
+    pub reserves: usize,
+    /// Lines of which it is the custodian.
+    pub lines: usize,
+}
+
+/// A mains domain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DomainStatus {
+    /// Name.
+    pub name: String,
+    /// Its mains, as judged.
+    pub mains: Mains,
+    /// Who said so.
+    pub reason: String,
+}
+
+/// A server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Name.
+    pub name: String,
+    /// Its PEP.
+    pub pep: String,
+    /// Whether it has power.
+    pub powered: Powered,
+    /// Its mains, as judged.
+    pub mains: Mains,
+    /// Measured draw.
+    pub milliwatts: Option<u64>,
+    /// Plans may act on it.
+    pub armed: bool,
+    /// It is simulated.
+    pub simulated: bool,
+}
+
+/// A reserve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReserveStatus {
+    /// Name.
+    pub name: String,
+    /// Its custodian.
+    pub pep: String,
+    /// Energy of the full store.
+    pub capacity_millijoules: u64,
+    /// Energy left now.
+    pub charge_millijoules: u64,
+    /// Energy that is never drawn.
+    pub cutoff_millijoules: u64,
+    /// Age of the last figure.
+    pub age_millis: u64,
+    /// Drawn since the process started, as metered.
+    pub drawn_millijoules: u64,
+    /// Charged since then.
+    pub charged_millijoules: u64,
+    /// Drawn in this interruption (or the last one).
+    pub drawn_in_interruption_millijoules: u64,
+    /// Plans may divert it.
+    pub armed: bool,
+    /// It is simulated.
+    pub simulated: bool,
+}
+
+/// A line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LineStatus {
+    /// Name.
+    pub name: String,
+    /// Its custodian.
+    pub pep: String,
+    /// State of the switch, in a word.
+    pub state: String,
+    /// What it carries now.
+    pub carries: Vec<CarriedStatus>,
+    /// Plans may switch it.
+    pub armed: bool,
+}
+
+/// Power through a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarriedStatus {
+    /// From this reserve.
+    pub reserve: String,
+    /// To this server.
+    pub server: String,
+    /// At most so much, at the line's input.
+    pub milliwatts: u64,
+}
+
+/// An activity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActivityStatus {
+    /// Name.
+    pub name: String,
+    /// Its set; empty: a fixed load.
+    pub set: String,
+    /// Priority of the set.
+    pub priority: Option<u16>,
+    /// Where it runs, or ran last.
+    pub host: String,
+    /// Where it ran when the interruption began.
+    pub home: String,
+    /// State, in a word.
+    pub state: String,
+    /// It was shed, and is owed a start.
+    pub shed: bool,
+    /// Server that takes it in.
+    pub moving_to: Option<String>,
+    /// Plans may act on it.
+    pub armed: bool,
+}
+
+/// Something that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlarmStatus {
+    /// What it concerns.
+    pub subject: String,
+    /// What is wrong.
+    pub text: String,
+    /// How long it has been so.
+    pub millis: u64,
+}
+
+/// Counts since the start of the process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Plans made.
+    pub plans: u64,
+    /// Objections of the independent checker to them; anything but 0 is a defect.
+    pub violations: u64,
+    /// Alarms that are up.
+    pub alarms: usize,
+    /// Connections refused or ended for breaking a bound.
+    pub connections_refused: u64,
+    /// The journal takes what it is given.
+    pub journal_works: bool,
+}
+
+/// The plan in force, whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanInForce {
+    /// Its term.
+    pub term: u64,
+    /// Its generation.
+    pub generation: u64,
+    /// Highest stage released.
+    pub released_stage: u32,
+    /// Time since it was made.
+    pub age_millis: u64,
+    /// The plan.
+    pub plan: Plan,
+    /// Outcomes of its central steps so far.
+    pub steps: Vec<StepStatus>,
+}
+
+/// A central step of the plan in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepStatus {
+    /// Who carries it out.
+    pub pep: String,
+    /// Order of its stage.
+    pub stage: u32,
+    /// Its row there.
+    pub row: String,
+    /// What is done, in words.
+    pub step: String,
+    /// `waiting`, `released`, or the outcome.
+    pub outcome: String,
+}
+
+/// Why things are as they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The plan in force as text, a line a decision, each with its reason.
+    pub plan: String,
+    /// Its generation; 0 without one.
+    pub generation: u64,
+    /// How far it has come, a line a step.
+    pub progress: Vec<String>,
+    /// Who said what about each domain.
+    pub domains: Vec<String>,
+    /// Which set each activity has, and why.
+    pub grouping: Vec<String>,
+    /// What would be done too if everything were armed on both sides.
+    pub unarmed: Vec<String>,
+    /// Objections of the independent checker to the last plan it objected to.
+    pub violations: Vec<String>,
+    /// Alarms that are up.
+    pub alarms: Vec<String>,
+}
+
+impl Explanation {
+    /// As text for a terminal.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        if self.plan.is_empty() {
+            text.push_str("no plan is in force\n");
+        } else {
+            text.push_str(&format!("generation {}: {}", self.generation, self.plan));
+        }
+        for (title, lines) in [
+            ("progress", &self.progress),
+            ("mains", &self.domains),
+            ("grouping", &self.grouping),
+            ("would be done too, if it were armed", &self.unarmed),
+            ("objections of the checker", &self.violations),
+            ("alarms", &self.alarms),
+        ] {
+            if !lines.is_empty() {
+                text.push_str(&format!("\n{title}:\n"));
+                for line in lines {
+                    text.push_str(&format!("  {line}\n"));
+                }
+            }
+        }
+        text
+    }
+}
+
+/// What an interruption covers, as commands name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandScope {
+    /// Every server.
+    Cluster,
+    /// A domain.
+    Domain(String),
+    /// A server.
+    Server(String),
+}
+
+impl std::str::FromStr for CommandScope {
+    type Err = String;
+
+    /// `cluster`, `domain=NAME` or `server=NAME`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            None if text == "cluster" => Ok(Self::Cluster),
+            Some(("domain", name)) if !name.is_empty() => Ok(Self::Domain(name.to_owned())),
+            Some(("server", name)) if !name.is_empty() => Ok(Self::Server(name.to_owned())),
+            _ => Err(format!(
+                "'{text}' is no scope; expected cluster, domain=NAME or server=NAME"
+            )),
+        }
+    }
+}
+
+/// `POST /v1/interrupt`: treat the scope as if its mains were lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InterruptRequest {
+    /// Chosen by the client, unique a command: the same id again is not done again.
+    pub id: String,
+    /// What is interrupted.
+    pub scope: CommandScope,
+}
+
+/// `POST /v1/restore`: end a commanded interruption and bring back what was shed; where mains that nobody reports is
+/// waited for, take it for good; in quiet days, move activities back home now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreRequest {
+    /// Chosen by the client, unique a command: the same id again is not done again.
+    pub id: String,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandAnswer {
+    /// Its id.
+    pub id: String,
+    /// It was done.
+    pub done: bool,
+    /// What was done, or why not.
+    pub text: String,
+    /// It had been answered before; this is the same answer.
+    pub repeated: bool,
+}
+
+/// Why a request was not served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What is wrong, and what was expected.
+    pub error: String,
+}

@@ -1,0 +1,359 @@
+//! What outlives the process: [`State`], changed by [`Record`]s alone.
+//!
+//! The live engine changes its state by the very records that it hands to the journal, so that replaying the journal
+//! gives the same state. Telemetry is not in it; each plan keeps the snapshot that it was made from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use power_policy::interruption::Interruption;
+use power_policy::model::{Name, Phase, Snapshot};
+use power_policy::plan::{Plan, StepKind};
+
+use super::facts::{Digest, PepFacts};
+use super::slice::Slice;
+
+/// A plan in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InForce {
+    /// Its generation.
+    pub generation: u64,
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// When it was made, on the engine's clock.
+    pub made_at: u64,
+    /// Phase in which it was made.
+    pub phase: Phase,
+    /// Central stages released so far, with the time; stage 0 with the plan itself.
+    pub released: Vec<(u32, u64)>,
+}
+
+impl InForce {
+    /// The highest order released; 0 before any, as the wire has it.
+    pub fn released_stage(&self) -> u32 {
+        self.released.last().map_or(0, |(order, _)| *order)
+    }
+
+    /// When a stage was released.
+    pub fn released_at(&self, order: u32) -> Option<u64> {
+        self.released.iter().find(|(o, _)| *o == order).map(|(_, at)| *at)
+    }
+}
+
+/// What one PEP was given last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issued {
+    /// Generation of the plan it is cut from. A PEP whose slice does not change keeps the older one.
+    pub generation: u64,
+    /// What was given.
+    pub slice: Arc<Slice>,
+    /// Digest of it, as the PEP will report it.
+    pub digest: Digest,
+}
+
+/// Where an activity belongs, over an interruption.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Track {
+    /// Where it runs, or ran last, or shall run again.
+    pub host: Name,
+    /// Where it ran when the interruption began.
+    pub home: Name,
+    /// It ran at some time in this interruption.
+    pub was_running: bool,
+    /// It does not run any more because of this interruption: restoration owes it a start.
+    pub shed: bool,
+    /// Server that takes it in, while a move is half done.
+    pub moving_to: Option<Name>,
+    /// Restoration has given it up; the words say why.
+    pub given_up: Option<String>,
+}
+
+/// Power that is commanded through a line from a reserve to a server.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CommandedPair {
+    /// The reserve.
+    pub reserve: Name,
+    /// The server.
+    pub server: Name,
+    /// Power at the line's input.
+    pub milliwatts: u64,
+}
+
+/// What went wrong with one step, by its words.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failures(pub BTreeMap<String, u32>);
+
+/// Everything durable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Term of this PDP; raised at each start.
+    pub term: u64,
+    /// Highest generation given.
+    pub generation: u64,
+    /// The interruption machine.
+    pub machine: Interruption,
+    /// Reports of PEPs without telemetry, as known last.
+    pub facts: BTreeMap<Name, Arc<PepFacts>>,
+    /// Activities.
+    pub tracks: BTreeMap<Name, Track>,
+    /// Servers that a plan switched off, with the time.
+    pub off: BTreeMap<Name, u64>,
+    /// What plans have joined, by line.
+    pub joined: BTreeMap<Name, Vec<CommandedPair>>,
+    /// Failures of steps in this interruption.
+    pub failures: Failures,
+    /// The plan in force.
+    pub in_force: Option<InForce>,
+    /// What each PEP was given.
+    pub issued: BTreeMap<Name, Issued>,
+}
+
+/// One change of [`State`]. The journal is a sequence of these.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// The process started with this term.
+    Started {
+        /// The term.
+        term: u64,
+        /// Boot id of the machine.
+        boot_id: String,
+        /// Clock scale.
+        scale: u32,
+        /// What the engine's clock shows minus the scaled clock of the machine.
+        offset_millis: i64,
+    },
+    /// A PEP holds something newer than we knew of: term and generation rise above it.
+    Raised {
+        /// The term.
+        term: u64,
+        /// The generation.
+        generation: u64,
+    },
+    /// The interruption machine after something that counts.
+    Machine {
+        /// All of it.
+        machine: Box<Interruption>,
+    },
+    /// What a PEP reports has changed in structure.
+    Facts {
+        /// The PEP.
+        pep: Name,
+        /// What it reports, without telemetry.
+        facts: Arc<PepFacts>,
+    },
+    /// A PEP is forgotten.
+    Forgotten {
+        /// The PEP.
+        pep: Name,
+    },
+    /// An activity's place or fate has changed.
+    Track {
+        /// The activity.
+        activity: Name,
+        /// What holds now; `None`: it is gone.
+        track: Option<Track>,
+    },
+    /// A server was switched off by plan, or is back.
+    Off {
+        /// The server.
+        server: Name,
+        /// It is off.
+        off: bool,
+        /// When.
+        at: u64,
+    },
+    /// A step was done that joins or parts a line.
+    Joined {
+        /// The line.
+        line: Name,
+        /// All pairs that are commanded now.
+        pairs: Vec<CommandedPair>,
+    },
+    /// A step failed; the number counts its failures in this interruption.
+    Failed {
+        /// The step, in words.
+        step: String,
+        /// How often.
+        times: u32,
+    },
+    /// An interruption is over: failures are forgiven.
+    Forgiven,
+    /// A plan was made.
+    Plan {
+        /// The plan, with its generation.
+        in_force: Box<InForce>,
+        /// What it was made from; with the policy in the file this is all that is needed to make it again.
+        snapshot: Box<Snapshot>,
+        /// The independent checker's objections.
+        violations: Vec<String>,
+    },
+    /// A PEP is given its part.
+    Issued {
+        /// The PEP.
+        pep: Name,
+        /// What it gets.
+        issued: Issued,
+    },
+    /// What a PEP was given is void: it refused it.
+    Withdrawn {
+        /// The PEP.
+        pep: Name,
+    },
+    /// A stage was released.
+    Released {
+        /// Generation of the plan.
+        generation: u64,
+        /// Order of the stage.
+        stage: u32,
+        /// When.
+        at: u64,
+    },
+    /// All of the state; what stands before it is history.
+    Checkpoint {
+        /// The state.
+        state: Box<State>,
+    },
+}
+
+impl Record {
+    /// Short name, for history and the journal's index.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::Raised { .. } => "raised",
+            Self::Machine { .. } => "machine",
+            Self::Facts { .. } => "facts",
+            Self::Forgotten { .. } => "forgotten",
+            Self::Track { .. } => "track",
+            Self::Off { .. } => "off",
+            Self::Joined { .. } => "joined",
+            Self::Failed { .. } => "failed",
+            Self::Forgiven => "forgiven",
+            Self::Plan { .. } => "plan",
+            Self::Issued { .. } => "issued",
+            Self::Withdrawn { .. } => "withdrawn",
+            Self::Released { .. } => "released",
+            Self::Checkpoint { .. } => "checkpoint",
+        }
+    }
+}
+
+impl State {
+    /// A state that knows of nothing.
+    pub fn new(machine: Interruption) -> Self {
+        Self {
+            term: 0,
+            generation: 0,
+            machine,
+            facts: BTreeMap::new(),
+            tracks: BTreeMap::new(),
+            off: BTreeMap::new(),
+            joined: BTreeMap::new(),
+            failures: Failures::default(),
+            in_force: None,
+            issued: BTreeMap::new(),
+        }
+    }
+
+    /// Takes one record in.
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Started { term, .. } => self.term = self.term.max(*term),
+            Record::Raised { term, generation } => {
+                self.term = self.term.max(*term);
+                self.generation = self.generation.max(*generation);
+            }
+            Record::Machine { machine } => self.machine = (**machine).clone(),
+            Record::Facts { pep, facts } => {
+                self.facts.insert(pep.clone(), Arc::clone(facts));
+            }
+            Record::Forgotten { pep } => {
+                self.facts.remove(pep);
+                self.issued.remove(pep);
+            }
+            Record::Track { activity, track } => match track {
+                Some(track) => {
+                    self.tracks.insert(activity.clone(), track.clone());
+                }
+                None => {
+                    self.tracks.remove(activity);
+                }
+            },
+            Record::Off { server, off, at } => {
+                if *off {
+                    self.off.insert(server.clone(), *at);
+                } else {
+                    self.off.remove(server);
+                }
+            }
+            Record::Joined { line, pairs } => {
+                if pairs.is_empty() {
+                    self.joined.remove(line);
+                } else {
+                    self.joined.insert(line.clone(), pairs.clone());
+                }
+            }
+            Record::Failed { step, times } => {
+                self.failures.0.insert(step.clone(), *times);
+            }
+            Record::Forgiven => self.failures.0.clear(),
+            Record::Plan { in_force, .. } => {
+                self.generation = self.generation.max(in_force.generation);
+                self.in_force = Some((**in_force).clone());
+            }
+            Record::Issued { pep, issued } => {
+                self.generation = self.generation.max(issued.generation);
+                self.issued.insert(pep.clone(), issued.clone());
+            }
+            Record::Withdrawn { pep } => {
+                self.issued.remove(pep);
+            }
+            Record::Released {
+                generation,
+                stage,
+                at,
+            } => {
+                if let Some(p) = self.in_force.as_mut().filter(|p| p.generation == *generation)
+                    && p.released_at(*stage).is_none()
+                {
+                    p.released.push((*stage, *at));
+                }
+            }
+            Record::Checkpoint { state } => *self = (**state).clone(),
+        }
+    }
+
+    /// Moves all times to another clock: `delta_millis` is what the new clock shows minus what the old one showed.
+    pub fn rebase(&mut self, delta_millis: i64) {
+        let shift = |t: &mut u64| *t = t.saturating_add_signed(delta_millis);
+        self.machine.rebase(delta_millis);
+        self.off.values_mut().for_each(shift);
+        if let Some(p) = &mut self.in_force {
+            shift(&mut p.made_at);
+            p.released.iter_mut().for_each(|(_, at)| shift(at));
+        }
+    }
+}
+
+/// The words by which failures of a step are counted: what is done, without figures that change from plan to plan.
+pub fn failure_key(kind: &StepKind) -> String {
+    match kind {
+        StepKind::Divert {
+            line,
+            reserve,
+            server,
+            ..
+        } => format!("divert {line} {reserve} {server}"),
+        StepKind::Intake { server, reserve, .. } => format!("intake {server} {reserve}"),
+        StepKind::Activity {
+            activity,
+            server,
+            verb,
+            ..
+        } => format!("{verb:?} {activity} {server}").to_lowercase(),
+        StepKind::Host { server, state } => format!("host {server} {state:?}").to_lowercase(),
+    }
+}

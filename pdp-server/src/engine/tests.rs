@@ -1,0 +1,646 @@
+//! The engine with the real planner, against agents that do what they are told. Time is a number.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use power_policy::grouping::{GroupingPolicy, Qos, Target};
+use power_policy::interruption::Command;
+use power_policy::model::{ActivityState, Mains, PowerPolicy, Scope};
+
+use super::facts::ReserveReading;
+use super::fixture::*;
+use super::*;
+
+fn digest(slice: &Slice) -> Digest {
+    Sha256::digest(serde_json::to_vec(slice).unwrap()).into()
+}
+
+fn settings() -> Settings {
+    let qos = |n: &str, priority, weight, seconds: u64| Qos {
+        name: name(n),
+        priority,
+        weight,
+        target: Target::Millis(seconds * 1000),
+    };
+    let grouping = GroupingPolicy {
+        qos: vec![
+            qos("gold", 900, 64, 1800),
+            qos("silver", 500, 16, 300),
+            qos("bronze", 100, 1, 0),
+        ],
+        ..GroupingPolicy::default()
+    };
+    Settings {
+        policy: PowerPolicy {
+            restart_stagger_millis: 1_000,
+            ..PowerPolicy::default()
+        },
+        peers: PeerPolicy {
+            default_armed: true,
+            ..PeerPolicy::default()
+        },
+        grouping: Grouping::new(grouping).unwrap(),
+        facility_witnesses: BTreeMap::new(),
+        scale: 1,
+        await_millis: 10_000,
+        hold_millis: 600_000,
+        planner: Box::new(power_policy::planner::plan),
+        checker: Box::new(|_, _, _| Vec::new()),
+        digester: Box::new(digest),
+    }
+}
+
+/// Engine, agents, and all that came out.
+struct World {
+    engine: Engine,
+    now: u64,
+    peps: BTreeMap<Name, FakePep>,
+    connected: BTreeSet<Name>,
+    records: Vec<Record>,
+    events: Vec<Event>,
+    answers: Vec<(String, CommandOutcome, bool)>,
+    /// Drawn from each reserve while its server is without mains and anything runs there, in milliwatts.
+    draw_milliwatts: u64,
+}
+
+impl World {
+    fn new(settings: Settings, peps: Vec<FakePep>) -> Self {
+        let mut world = Self {
+            engine: Engine::new(settings, 1_000_000, Recovery::default()),
+            now: 1_000_000,
+            peps: peps.into_iter().map(|p| (p.name.clone(), p)).collect(),
+            connected: BTreeSet::new(),
+            records: Vec::new(),
+            events: Vec::new(),
+            answers: Vec::new(),
+            draw_milliwatts: 200_000,
+        };
+        world.drain();
+        let names: Vec<Name> = world.peps.keys().cloned().collect();
+        for n in names {
+            world.connect(&n);
+        }
+        world
+    }
+
+    /// The process dies and another one starts from the first `keep` records.
+    fn restart(&mut self, settings: Settings, keep: usize) {
+        self.records.truncate(keep);
+        let recovery = Recovery {
+            records: self.records.clone(),
+            ..Recovery::default()
+        };
+        self.engine = Engine::new(settings, self.now, recovery);
+        self.connected.clear();
+        self.drain();
+    }
+
+    fn connect(&mut self, pep: &Name) {
+        self.connected.insert(pep.clone());
+        let address = "127.0.0.1:1".to_owned();
+        self.give(Input::Opened {
+            pep: pep.clone(),
+            address,
+        });
+        self.report(pep);
+        self.give(Input::Synchronised { pep: pep.clone() });
+    }
+
+    fn disconnect(&mut self, pep: &Name) {
+        self.connected.remove(pep);
+        self.give(Input::Closed {
+            pep: pep.clone(),
+            reason: "the connection ended".to_owned(),
+        });
+    }
+
+    fn report(&mut self, pep: &Name) {
+        let facts = Arc::new(self.peps[pep].facts.clone());
+        self.give(Input::Facts {
+            pep: pep.clone(),
+            facts,
+        });
+    }
+
+    fn give(&mut self, input: Input) {
+        self.engine.handle(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        let mut changed = BTreeSet::new();
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Record(r) => {
+                    // What the journal gives back is what was put in.
+                    let text = serde_json::to_string(&r).unwrap();
+                    let back: Record = serde_json::from_str(&text).unwrap();
+                    assert_eq!(back, r);
+                    self.records.push(back);
+                }
+                Output::Event(e) => self.events.push(e),
+                Output::Answer {
+                    id,
+                    outcome,
+                    repeated,
+                } => self.answers.push((id, outcome, repeated)),
+                Output::Install(a) => {
+                    assert!(
+                        self.connected.contains(&a.pep),
+                        "an install for {} which is not there",
+                        a.pep
+                    );
+                    let pep = self.peps.get_mut(&a.pep).unwrap();
+                    pep.take(&a, false);
+                    changed.insert((a.pep.clone(), a.generation));
+                }
+                Output::Release(a) => {
+                    let pep = self.peps.get_mut(&a.pep).unwrap();
+                    pep.take(&a, true);
+                    changed.insert((a.pep.clone(), a.generation));
+                }
+            }
+        }
+        for (pep, generation) in changed {
+            self.give(Input::Installed {
+                pep: pep.clone(),
+                generation,
+            });
+            self.report(&pep);
+        }
+    }
+
+    /// Lets time pass: a report of readings each 10 s, and whatever the engine asks for.
+    fn pass(&mut self, millis: u64) {
+        let end = self.now + millis;
+        while self.now < end {
+            let next = self.engine.poll_timeout().unwrap_or(end).max(self.now + 1);
+            let reading = (self.now / 10_000 + 1) * 10_000;
+            self.now = next.min(end).min(reading);
+            if self.now.is_multiple_of(10_000) {
+                self.read();
+            }
+            self.give(Input::Tick);
+        }
+    }
+
+    fn read(&mut self) {
+        let names: Vec<Name> = self.connected.iter().cloned().collect();
+        for n in names {
+            let pep = self.peps.get_mut(&n).unwrap();
+            let absent = pep.facts.domains.iter().any(|d| d.mains == Mains::Absent);
+            let busy = pep.facts.activities.iter().any(ActivityFactExt::runs);
+            let mut readings = Readings::default();
+            for r in &mut pep.facts.reserves {
+                let power = if absent && busy { self.draw_milliwatts } else { 0 };
+                r.charge_millijoules = r.charge_millijoules.saturating_sub(power * 10);
+                if !absent {
+                    r.charge_millijoules =
+                        (r.charge_millijoules + r.capacity_millijoules / 50).min(r.capacity_millijoules);
+                }
+                readings.reserves.push(ReserveReading {
+                    reserve: r.name.clone(),
+                    charge_millijoules: r.charge_millijoules,
+                    milliwatts: i64::try_from(power * 9 / 10).unwrap(),
+                    age_millis: 0,
+                });
+            }
+            self.give(Input::Readings { pep: n, readings });
+        }
+    }
+
+    fn mains(&mut self, mains: Mains) {
+        let names: Vec<Name> = self.connected.iter().cloned().collect();
+        for n in names {
+            for d in &mut self.peps.get_mut(&n).unwrap().facts.domains {
+                d.mains = mains;
+            }
+            self.report(&n);
+        }
+    }
+
+    fn state_of(&self, activity: &str) -> Vec<(String, ActivityState)> {
+        self.peps
+            .values()
+            .flat_map(|p| &p.facts.activities)
+            .filter(|a| a.name.as_str() == activity)
+            .filter_map(|a| Some((a.server.to_string(), a.state?)))
+            .collect()
+    }
+
+    fn runs(&self, activity: &str) -> bool {
+        self.state_of(activity)
+            .iter()
+            .any(|(_, s)| *s == ActivityState::Running)
+    }
+
+    fn kinds(&self, kind: EventKind) -> Vec<&Event> {
+        self.events.iter().filter(|e| e.kind == kind).collect()
+    }
+
+    fn log(&self) -> String {
+        self.events
+            .iter()
+            .map(|e| format!("{:>8} {:?} {}\n", e.at_millis, e.kind, e.text))
+            .collect()
+    }
+}
+
+trait ActivityFactExt {
+    fn runs(&self) -> bool;
+}
+
+impl ActivityFactExt for super::facts::ActivityFact {
+    fn runs(&self) -> bool {
+        self.state == Some(ActivityState::Running)
+    }
+}
+
+/// Two nodes in one domain: the important work on `a`, the unimportant on `b`, and a line of `b`'s PEP to `a`.
+fn two_nodes() -> Vec<FakePep> {
+    let a = node("a", "feed", &[("db", "gold"), ("batch-a", "bronze")]);
+    let mut b = node("b", "feed", &[("web", "silver"), ("batch-b", "bronze")]);
+    b.lines = vec![line("tie", &["ups-a", "ups-b"], &["a", "b"])];
+    vec![FakePep::new("a", a), FakePep::new("b", b)]
+}
+
+#[test]
+fn a_quiet_cluster_gets_a_standing_plan_and_every_pep_its_local_stages() {
+    let mut w = World::new(settings(), two_nodes());
+    w.pass(5_000);
+    let plan = w.engine.in_force().unwrap();
+    assert_eq!(plan.plan.central_stages().count(), 0);
+    for pep in w.peps.values() {
+        assert!(pep.facts.held.generation > 0, "{} holds nothing", pep.name);
+        assert!(pep.slice.as_ref().unwrap().stages.iter().all(|s| s.local));
+        assert!(!pep.slice.as_ref().unwrap().stages.is_empty());
+    }
+    // A quiet minute more changes nothing that anybody holds.
+    let before: Vec<u64> = w.peps.values().map(|p| p.facts.held.generation).collect();
+    w.pass(30_000);
+    let after: Vec<u64> = w.peps.values().map(|p| p.facts.held.generation).collect();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn an_interruption_sheds_the_lower_classes_first_and_brings_everything_back() {
+    let mut w = World::new(settings(), two_nodes());
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    assert_eq!(w.engine.phase(), Phase::Debounce);
+    for a in ["db", "web", "batch-a", "batch-b"] {
+        assert!(w.runs(a), "{a} must not be stopped before the debounce is over");
+    }
+    w.pass(60_000);
+    assert_eq!(w.engine.phase(), Phase::Interrupted);
+    assert!(w.runs("db"));
+    assert!(!w.runs("batch-a") && !w.runs("batch-b"), "{}", w.log());
+    let ended = w.kinds(EventKind::ClassEnded);
+    assert!(
+        ended
+            .iter()
+            .any(|e| e.subject == "100" && e.data["member"] == "last"),
+        "{}",
+        w.log()
+    );
+    assert!(!ended.iter().any(|e| e.subject == "900"));
+    w.mains(Mains::Present);
+    w.pass(30_000);
+    assert_eq!(w.engine.phase(), Phase::MainsGood);
+    assert!(
+        !w.runs("batch-a"),
+        "nothing restarts before mains has proven itself"
+    );
+    w.pass(600_000);
+    assert_eq!(w.engine.phase(), Phase::Normal, "{}", w.log());
+    for a in ["db", "web", "batch-a", "batch-b"] {
+        assert!(w.runs(a), "{a} was not brought back\n{}", w.log());
+    }
+    assert_eq!(w.kinds(EventKind::Metered).len(), 1);
+    assert!(
+        w.engine.state().joined.is_empty(),
+        "a line is still joined\n{}",
+        w.log()
+    );
+}
+
+#[test]
+fn records_come_before_what_depends_on_them() {
+    let mut engine = Engine::new(settings(), 0, Recovery::default());
+    let mut kept: BTreeSet<u64> = BTreeSet::new();
+    let mut now = 0;
+    for p in two_nodes() {
+        engine.handle(
+            now,
+            Input::Opened {
+                pep: p.name.clone(),
+                address: String::new(),
+            },
+        );
+        engine.handle(
+            now,
+            Input::Facts {
+                pep: p.name.clone(),
+                facts: Arc::new(p.facts),
+            },
+        );
+        engine.handle(now, Input::Synchronised { pep: p.name });
+    }
+    let mut installs = 0;
+    for _ in 0..20 {
+        now += 500;
+        engine.handle(now, Input::Tick);
+        while let Some(o) = engine.poll_output() {
+            match o {
+                Output::Record(Record::Issued { issued, .. }) => {
+                    kept.insert(issued.generation);
+                }
+                Output::Install(a) => {
+                    installs += 1;
+                    assert!(kept.contains(&a.generation));
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(installs >= 2);
+}
+
+#[test]
+fn a_command_interrupts_and_restores_and_is_done_once() {
+    let mut w = World::new(settings(), two_nodes());
+    w.pass(5_000);
+    let interrupt = Input::Command {
+        id: "1".to_owned(),
+        command: Command::Interrupt(Scope::Cluster),
+    };
+    w.give(interrupt.clone());
+    w.give(interrupt);
+    assert_eq!(w.answers.len(), 2);
+    assert_eq!((w.answers[0].2, w.answers[1].2), (false, true));
+    assert_eq!(w.answers[0].1, w.answers[1].1);
+    w.pass(60_000);
+    assert!(!w.runs("batch-a"), "{}", w.log());
+    w.give(Input::Command {
+        id: "2".to_owned(),
+        command: Command::Restore,
+    });
+    w.pass(300_000);
+    assert!(w.runs("batch-a"), "{}", w.log());
+    assert_eq!(w.engine.phase(), Phase::Normal);
+}
+
+#[test]
+fn an_unarmed_pep_is_planned_around_and_never_commanded() {
+    let mut s = settings();
+    s.peers.default_armed = false;
+    s.peers.rules = vec![crate::config::PeerRule {
+        name: power_policy::grouping::Glob::new("a").unwrap(),
+        armed: true,
+        servers: None,
+        reserves: None,
+        lines: None,
+    }];
+    let mut w = World::new(s, two_nodes());
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    w.pass(60_000);
+    assert!(w.peps[&name("b")].applied.is_empty(), "{}", w.log());
+    assert!(w.runs("batch-b"));
+    assert!(!w.runs("batch-a"), "{}", w.log());
+    let explained = w.engine.explain();
+    assert!(
+        explained.unarmed.iter().any(|l| l.contains("batch-b")),
+        "{:?}",
+        explained.unarmed
+    );
+}
+
+#[test]
+fn with_a_scaled_clock_nothing_real_is_touched() {
+    let mut s = settings();
+    s.scale = 30;
+    let mut peps = two_nodes();
+    peps[1].facts.servers[0].simulated = false;
+    let mut w = World::new(s, peps);
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    w.pass(60_000);
+    assert!(
+        !w.peps[&name("b")]
+            .applied
+            .iter()
+            .any(|(_, _, words)| words.starts_with("stop"))
+    );
+    assert!(
+        w.engine
+            .status()
+            .alarms
+            .iter()
+            .any(|a| a.text.contains("b is real")),
+        "{}",
+        w.log()
+    );
+}
+
+#[test]
+fn a_failed_stop_is_told_tried_again_and_then_left_alone() {
+    let mut peps = two_nodes();
+    peps[0].broken = vec!["stop batch-a".to_owned()];
+    let mut w = World::new(settings(), peps);
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    w.pass(120_000);
+    let failed = w.kinds(EventKind::ActionFailed);
+    assert_eq!(failed.len(), 2, "{}", w.log());
+    assert!(w.runs("batch-a"));
+    assert!(
+        !w.runs("batch-b"),
+        "the others are shed all the same\n{}",
+        w.log()
+    );
+}
+
+#[test]
+fn a_pep_that_vanishes_is_planned_around_and_said_so() {
+    let mut w = World::new(settings(), two_nodes());
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    w.pass(1_000);
+    w.disconnect(&name("b"));
+    w.pass(60_000);
+    assert!(!w.runs("batch-a"), "the plan goes on without b\n{}", w.log());
+    let lost = w.kinds(EventKind::PeerLost);
+    assert_eq!(lost.len(), 1);
+    assert!(lost[0].text.contains("planned around"));
+    let status = w.engine.status();
+    let b = status.servers.iter().find(|s| s.name == "b").unwrap();
+    assert_eq!(b.powered, power_policy::model::Powered::Unreachable);
+    // It comes back and is given its part.
+    w.connect(&name("b"));
+    w.pass(60_000);
+    assert!(!w.runs("batch-b"), "{}", w.log());
+}
+
+#[test]
+fn a_stage_waits_for_the_results_of_the_one_before() {
+    let mut peps = two_nodes();
+    for p in &mut peps {
+        p.slow = true;
+    }
+    let mut w = World::new(settings(), peps);
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    w.pass(4_000);
+    let released = |w: &World| w.kinds(EventKind::StageReleased).len();
+    let before = released(&w);
+    w.pass(3_000);
+    assert_eq!(
+        released(&w),
+        before,
+        "nothing is released while results are outstanding\n{}",
+        w.log()
+    );
+    for n in [name("a"), name("b")] {
+        let pep = w.peps.get_mut(&n).unwrap();
+        pep.slow = false;
+        pep.work();
+        w.report(&n);
+    }
+    w.pass(30_000);
+    assert!(released(&w) > before, "{}", w.log());
+}
+
+#[test]
+fn results_that_do_not_come_are_failures_after_their_time() {
+    let mut peps = two_nodes();
+    peps[0].slow = true;
+    let mut w = World::new(settings(), peps);
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    w.pass(120_000);
+    let failed = w.kinds(EventKind::ActionFailed);
+    assert!(
+        failed.iter().any(|e| e.text.contains("did not end in time")),
+        "{}",
+        w.log()
+    );
+    assert!(!w.runs("batch-b"), "{}", w.log());
+}
+
+#[test]
+fn a_pep_that_holds_a_newer_plan_raises_the_term() {
+    let mut peps = two_nodes();
+    peps[0].facts.held.term = 40;
+    peps[0].facts.held.generation = 77;
+    peps[0].facts.held.digest = Some([1; 32]);
+    let mut w = World::new(settings(), peps);
+    w.pass(5_000);
+    assert_eq!(w.engine.version().0, 41);
+    assert!(w.engine.version().1 > 77);
+    assert!(w.peps[&name("a")].facts.held.generation > 77);
+}
+
+#[test]
+fn two_running_copies_that_no_move_explains_are_an_alarm_and_left_alone() {
+    let mut peps = two_nodes();
+    peps[1].facts.activities.push(activity("batch-a", "b", "bronze"));
+    let mut w = World::new(settings(), peps);
+    w.pass(5_000);
+    assert!(
+        w.engine
+            .status()
+            .alarms
+            .iter()
+            .any(|a| a.text.contains("batch-a runs on a and b"))
+    );
+    w.mains(Mains::Absent);
+    w.pass(60_000);
+    assert_eq!(w.state_of("batch-a").len(), 2);
+    assert!(
+        w.state_of("batch-a")
+            .iter()
+            .all(|(_, s)| *s == ActivityState::Running),
+        "{}",
+        w.log()
+    );
+    assert!(!w.runs("batch-b"));
+}
+
+#[test]
+fn a_restart_resumes_wherever_it_falls() {
+    // A run without any restart says how many records there are.
+    let run = |cut: Option<usize>| {
+        let mut w = World::new(settings(), two_nodes());
+        let mut restarted = false;
+        let mut step = |w: &mut World| {
+            if let Some(cut) = cut
+                && !restarted
+                && w.records.len() >= cut
+            {
+                restarted = true;
+                let all = w.records.len();
+                w.restart(settings(), all);
+                for n in [name("a"), name("b")] {
+                    w.connect(&n);
+                }
+            }
+        };
+        for _ in 0..10 {
+            w.pass(500);
+            step(&mut w);
+        }
+        w.mains(Mains::Absent);
+        step(&mut w);
+        for _ in 0..120 {
+            w.pass(500);
+            step(&mut w);
+        }
+        let elapsed = w.engine.status().outage.map(|o| o.elapsed_millis);
+        assert_eq!(elapsed, Some(60_000), "cut {cut:?}\n{}", w.log());
+        assert!(
+            !w.runs("batch-a") && !w.runs("batch-b") && w.runs("db"),
+            "cut {cut:?}\n{}",
+            w.log()
+        );
+        w.mains(Mains::Present);
+        for _ in 0..600 {
+            w.pass(1_000);
+            step(&mut w);
+        }
+        assert_eq!(w.engine.phase(), Phase::Normal, "cut {cut:?}\n{}", w.log());
+        for a in ["db", "web", "batch-a", "batch-b"] {
+            assert!(w.runs(a), "cut {cut:?}: {a} was not brought back\n{}", w.log());
+        }
+        w.records.len()
+    };
+    let records = run(None);
+    assert!(records > 20);
+    for cut in 0..records {
+        run(Some(cut));
+    }
+}
+
+#[test]
+fn replaying_the_journal_gives_the_same_state() {
+    let mut w = World::new(settings(), two_nodes());
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    w.pass(60_000);
+    let mut state = State::new(Interruption::new(interruption::Config::new(
+        &settings().policy,
+        BTreeMap::new(),
+    )));
+    for r in &w.records {
+        state.apply(r);
+    }
+    let live = w.engine.state();
+    assert_eq!(state.tracks, live.tracks);
+    assert_eq!(state.issued, live.issued);
+    assert_eq!(state.in_force, live.in_force);
+    assert_eq!(state.joined, live.joined);
+    assert_eq!((state.term, state.generation), (live.term, live.generation));
+    assert_eq!(state.machine.phase(), live.machine.phase());
+}
