@@ -27,6 +27,10 @@ impl<K: Ord + Clone> Timers<K> {
         self.order.insert((deadline, key));
     }
 
+    pub(super) fn is_set(&self, key: &K) -> bool {
+        self.deadlines.contains_key(key)
+    }
+
     pub(super) fn clear(&mut self, key: &K) {
         if let Some((key, deadline)) = self.deadlines.remove_entry(key) {
             self.order.remove(&(deadline, key));

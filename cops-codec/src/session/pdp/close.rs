@@ -49,9 +49,9 @@ impl PdpSession {
         Ok(Done::Plain)
     }
 
-    /// Without a client-type the connection has a grace period.
+    /// Without a client-type the connection has a grace period. Openings that are refused do not lengthen it.
     pub(super) fn await_open(&mut self) {
-        if self.clients.is_empty() {
+        if self.clients.is_empty() && !self.timers.is_set(&Timer::Idle) {
             let deadline = self.now.after(self.config.idle_timeout);
             self.timers.set(Timer::Idle, deadline);
         }

@@ -303,6 +303,36 @@ impl PdpSession {
             .flat_map(|client| client.states.keys())
     }
 
+    /// REQs of this handle whose decision has not gone.
+    #[must_use]
+    pub fn undecided_requests(&self, client_type: ClientType, handle: &ClientHandle) -> usize {
+        self.state(client_type, handle)
+            .map_or(0, |state| state.undecided.len())
+    }
+
+    /// Decisions of this handle whose report has not come.
+    #[must_use]
+    pub fn unreported_decisions(&self, client_type: ClientType, handle: &ClientHandle) -> usize {
+        self.state(client_type, handle)
+            .map_or(0, |state| state.unreported.len())
+    }
+
+    /// OPNs of this client-type that are not answered.
+    #[must_use]
+    pub fn pending_opens(&self, client_type: ClientType) -> usize {
+        self.clients
+            .get(&client_type)
+            .map_or(0, |client| client.pending_opens.len())
+    }
+
+    /// Whether an SSQ for this client-type waits for its SSC.
+    #[must_use]
+    pub fn is_synchronizing(&self, client_type: ClientType) -> bool {
+        self.clients
+            .get(&client_type)
+            .is_some_and(|client| !client.synchronizations.is_empty())
+    }
+
     /// The longest silence that is allowed now: the smallest KA Timer of the open client-types, or `None` for no limit.
     #[must_use]
     pub const fn keep_alive_timer(&self) -> Option<Duration> {
@@ -313,6 +343,10 @@ impl PdpSession {
     #[must_use]
     pub const fn counters(&self) -> Counters {
         self.link.counters
+    }
+
+    fn state(&self, client_type: ClientType, handle: &ClientHandle) -> Option<&client::State> {
+        self.clients.get(&client_type)?.states.get(handle)
     }
 
     fn next_id(&mut self) -> u64 {

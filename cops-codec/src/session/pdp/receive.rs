@@ -321,7 +321,7 @@ impl PdpSession {
         }
         // It also ends a synchronisation of this one state: the RFC does not say whether SSC is due after it.
         let scope = Some(handle);
-        if self.is_synchronizing(client_type, &scope) {
+        if self.is_synchronizing_scope(client_type, &scope) {
             self.end_synchronization(client_type, scope);
         }
     }
@@ -331,7 +331,7 @@ impl PdpSession {
         if !self.is_open(client_type) {
             return self.refuse_client(client_type, OpCode::SYNCHRONIZE_STATE_COMPLETE);
         }
-        if self.is_synchronizing(client_type, &message.handle) {
+        if self.is_synchronizing_scope(client_type, &message.handle) {
             self.end_synchronization(client_type, message.handle.clone());
         } else {
             self.link.counters.unasked += 1;

@@ -58,7 +58,7 @@ impl PdpSession {
         }
         self.retime();
         let synchronizing = match acceptance.synchronize {
-            Synchronize::Always => !self.is_synchronizing(client_type, &None),
+            Synchronize::Always => !self.is_synchronizing_scope(client_type, &None),
             Synchronize::Never => false,
             Synchronize::WhenNeeded => !again && last_pdp_address.is_some() && !resumed,
         };
@@ -199,7 +199,11 @@ impl PdpSession {
         Ok(())
     }
 
-    pub(super) fn is_synchronizing(&self, client_type: ClientType, scope: &Option<ClientHandle>) -> bool {
+    pub(super) fn is_synchronizing_scope(
+        &self,
+        client_type: ClientType,
+        scope: &Option<ClientHandle>,
+    ) -> bool {
         self.clients
             .get(&client_type)
             .is_some_and(|client| client.synchronizations.is_running(scope))

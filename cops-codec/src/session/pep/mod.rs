@@ -288,6 +288,31 @@ impl PepSession {
             .is_some_and(|state| state.open_request.is_some())
     }
 
+    /// Decisions of this handle whose report has not gone.
+    #[must_use]
+    pub fn unreported_decisions(&self, client_type: ClientType, handle: &ClientHandle) -> usize {
+        self.clients
+            .get(&client_type)
+            .and_then(|client| client.states.get(handle))
+            .map_or(0, |state| state.unreported.len())
+    }
+
+    /// OPNs of this client-type that are not answered.
+    #[must_use]
+    pub fn pending_opens(&self, client_type: ClientType) -> usize {
+        self.clients
+            .get(&client_type)
+            .map_or(0, |client| client.pending_opens)
+    }
+
+    /// Whether an SSQ for this client-type waits for its SSC.
+    #[must_use]
+    pub fn is_synchronizing(&self, client_type: ClientType) -> bool {
+        self.clients
+            .get(&client_type)
+            .is_some_and(|client| !client.synchronizations.is_empty())
+    }
+
     /// The longest silence that is allowed now: the smallest KA Timer of the open client-types, or `None` for no limit.
     #[must_use]
     pub const fn keep_alive_timer(&self) -> Option<Duration> {

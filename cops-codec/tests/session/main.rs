@@ -1,0 +1,16 @@
+//! The sessions of both roles: transition tables, exchanges between two ends under one virtual clock, random operations.
+
+// Helpers of tests stand outside test functions, which clippy.toml covers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod exchanges;
+mod frames;
+mod keep_alive;
+mod limits;
+mod pair;
+mod pdp_transitions;
+mod pep_transitions;
+mod resume;
+mod rules;
+mod synchronize;
+mod table;

@@ -1,0 +1,270 @@
+//! Single rules of the sessions: order, flags, contexts, and client-types that do not touch each other.
+
+use std::time::Duration;
+
+use cops_codec::message::{Decision, DecisionBody};
+use cops_codec::session::pdp::{Acceptance, Done, PdpCommand, PdpEvent, PdpSession};
+use cops_codec::session::pep::{ClientOpening, Outcome, PepCommand, PepEvent, RequestBody};
+use cops_codec::session::{CloseCause, CommandError, Moment};
+use cops_codec::wire::{ClientHandle, Context, CopsError, ErrorCode, KaTimer};
+
+use crate::pair::*;
+
+/// An unsolicited decision does not complete a request that is under way, in whatever order they cross.
+#[test]
+fn c_3_2_11_an_unsolicited_decision_leaves_the_request_open() {
+    let (mut pair, handle) = Pair::installed();
+    // The PDP pushes before it has seen the REQ: both are on the wire.
+    let push = PdpCommand::Push {
+        client_type: CT,
+        handle: handle.clone(),
+        decisions: install("plan"),
+    };
+    pair.pdp.handle_command(pair.now, push).unwrap();
+    pair.request(Some(&handle), RequestBody::incremental(rows("fact")));
+    let pushed = pair.pep_decision(&handle, false);
+    assert!(pair.pep.has_open_request(CT, &handle));
+    pair.report(&handle, pushed, Outcome::Success);
+    let request = pair.pdp_request(&handle);
+    assert!(matches!(
+        pair.pdp_event(),
+        PdpEvent::Report {
+            decision: Some(_),
+            ..
+        }
+    ));
+    pair.decide(&handle, request, null());
+    let answered = pair.pep_decision(&handle, true);
+    assert!(!pair.pep.has_open_request(CT, &handle));
+    pair.report(&handle, answered, Outcome::Success);
+}
+
+/// A decision of several groups, some not for configuration, and one that only answers an outsourcing request.
+#[test]
+fn c_3_3_03_c_3_3_05_a_37_one_report_a_decision_and_by_rule() {
+    let mut pair = Pair::open();
+    let context = |bits: u16| Context {
+        r_type: cops_codec::wire::RType(bits),
+        ..Context::CONFIGURATION
+    };
+    let handle = pair.request(
+        None,
+        RequestBody {
+            context: context(0x0b),
+            ..RequestBody::configuration(rows("both"))
+        },
+    );
+    let request = pair.pdp_request(&handle);
+    let groups = [0x01, 0x02, 0x08]
+        .map(|bits| Decision::null(context(bits)))
+        .to_vec();
+    pair.decide(&handle, request, DecisionBody::Decisions(groups));
+    let report = pair.pep_decision(&handle, true);
+    pair.report(&handle, report, Outcome::Success);
+    assert!(matches!(
+        pair.pdp_event(),
+        PdpEvent::Report {
+            decision: Some(_),
+            ..
+        }
+    ));
+    let again = PepCommand::Report {
+        client_type: CT,
+        handle: handle.clone(),
+        decision: report,
+        outcome: Outcome::Success,
+        client_si: Vec::new(),
+    };
+    assert_eq!(
+        pair.pep_tries(again),
+        Err(CommandError::NotAwaited(handle.clone()))
+    );
+    // Without a configuration context none is due, under the default rule.
+    let done = pair.pdp_does(PdpCommand::Push {
+        client_type: CT,
+        handle: handle.clone(),
+        decisions: vec![Decision::null(context(0x01))],
+    });
+    assert_eq!(done, Done::Decided { report: None });
+    assert!(matches!(
+        pair.pep_event(),
+        PepEvent::Decision { report: None, .. }
+    ));
+    // A bit that was not asked for.
+    assert!(matches!(
+        pair.pdp_tries(PdpCommand::Push {
+            client_type: CT,
+            handle,
+            decisions: vec![Decision::null(context(0x04))],
+        }),
+        Err(CommandError::ContextNotRequested { .. })
+    ));
+}
+
+/// Several decisions, carried out in another order than they came: the reports keep the order.
+#[test]
+fn c_3_3_04_c_3_2_08_reports_and_decisions_keep_the_order() {
+    let (mut pair, handle) = Pair::installed();
+    let sent: Vec<Done> = ["a", "b", "c"].map(|text| pair.push(&handle, text)).to_vec();
+    let reports: Vec<_> = (0..3).map(|_| pair.pep_decision(&handle, false)).collect();
+    for place in [2, 1, 0] {
+        assert_eq!(pair.pdp_events, [], "nothing goes before the first");
+        pair.report(&handle, reports[place], Outcome::Success);
+    }
+    let told: Vec<Done> = (0..3)
+        .map(|_| match pair.pdp_event() {
+            PdpEvent::Report { decision, .. } => Done::Decided { report: decision },
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(told, sent);
+}
+
+/// Handles of two client-types on one connection are apart, and so are their ends.
+#[test]
+fn c_2_3_05_c_2_4_01_c_3_4_04_c_4_7_01_client_types_are_independent() {
+    let (mut pair, handle) = Pair::installed();
+    pair.open_client(CT2);
+    pair.pdp_does(PdpCommand::Close {
+        client_type: CT,
+        error: CopsError::new(ErrorCode::REDIRECT),
+        redirect: Some(other_address()),
+    });
+    let PepEvent::ClientClosed(end) = pair.pep_event() else {
+        panic!()
+    };
+    assert_eq!(
+        end.cause,
+        CloseCause::Peer {
+            error: CopsError::new(ErrorCode::REDIRECT),
+            redirect: Some(other_address()),
+        }
+    );
+    assert_eq!(end.states[0].handle, handle);
+    assert!(pair.pep.is_open(CT2) && pair.pdp.is_open(CT2) && !pair.pdp.is_open(CT));
+    assert!(!pair.pep.is_closed());
+    assert!(matches!(
+        pair.pdp_event(),
+        PdpEvent::ClientClosed {
+            client_type: CT,
+            held: false,
+            ..
+        }
+    ));
+    assert_eq!(pair.pdp.take_held(), [], "CC undoes OPN, and the state with it");
+}
+
+/// A PDP that goes down says so for each client-type.
+#[test]
+fn c_4_7_03_c_2_2_8_12_shutdown() {
+    let (mut pair, _) = Pair::installed();
+    pair.open_client(CT2);
+    pair.exchange();
+    pair.pdp_does(PdpCommand::Shutdown {
+        redirect: Some(other_address()),
+    });
+    assert_eq!(pair.exchange(), ["PDP CC", "PDP CC"]);
+    for _ in 0..2 {
+        let PepEvent::ClientClosed(end) = pair.pep_event() else {
+            panic!()
+        };
+        let error = CopsError::new(ErrorCode::SHUTTING_DOWN);
+        assert_eq!(
+            end.cause,
+            CloseCause::Peer {
+                error,
+                redirect: Some(other_address())
+            }
+        );
+    }
+    assert!(matches!(
+        pair.pep_event(),
+        PepEvent::Closed {
+            cause: CloseCause::NoClientOpen
+        }
+    ));
+    assert!(pair.pdp.is_closed());
+}
+
+/// OPN again for an open client-type: CAT again, new timers, and the states stay.
+#[test]
+fn c_3_6_02_a_39_opened_again() {
+    let (mut pair, handle) = Pair::installed();
+    pair.pep_does(PepCommand::Open(ClientOpening::new(CT)));
+    assert!(matches!(
+        pair.pdp_event(),
+        PdpEvent::OpenRequested { again: true, .. }
+    ));
+    pair.pdp_does(PdpCommand::Accept(Acceptance::new(CT, KaTimer(12))));
+    assert!(matches!(
+        pair.pep_event(),
+        PepEvent::ClientAccepted {
+            again: true,
+            ka_timer: KaTimer(12),
+            ..
+        }
+    ));
+    let timer = Some(Duration::from_secs(12));
+    assert_eq!(
+        (pair.pep.keep_alive_timer(), pair.pdp.keep_alive_timer()),
+        (timer, timer)
+    );
+    for handles in [
+        pair.pep.handles(CT).collect::<Vec<_>>(),
+        pair.pdp.handles(CT).collect(),
+    ] {
+        assert_eq!(handles, [&handle]);
+    }
+}
+
+/// The PDP session never makes a handle, and its DEC repeats the REQ's octet by octet.
+#[test]
+fn c_3_2_05_c_2_2_1_05_the_handle_is_opaque_to_the_pdp() {
+    let mut pdp = PdpSession::new(pdp_config(), Moment(0));
+    let limits = cops_codec::Limits::default();
+    let open = cops_codec::message::ClientOpen {
+        client_type: CT,
+        pep_id: pep_id(),
+        client_si: None,
+        last_pdp_address: None,
+        integrity: None,
+    };
+    let frame = cops_codec::Message::from(open).encode(&limits).unwrap();
+    pdp.handle_frame(Moment(0), Ok(frame)).unwrap();
+    pdp.poll_event().unwrap();
+    pdp.handle_command(Moment(0), PdpCommand::Accept(Acceptance::new(CT, KaTimer(0))))
+        .unwrap();
+    pdp.poll_transmit().unwrap();
+    for octets in [&[0][..], &[0, 0], b"a long name for a state", &[7; 1_024]] {
+        let request = cops_codec::message::Request {
+            client_type: CT,
+            handle: ClientHandle::from(octets),
+            context: Context::CONFIGURATION,
+            in_interface: None,
+            out_interface: None,
+            client_si: Vec::new(),
+            lpdp_decisions: Vec::new(),
+            integrity: None,
+        };
+        let frame = cops_codec::Message::from(request).encode(&limits).unwrap();
+        pdp.handle_frame(Moment(0), Ok(frame)).unwrap();
+        let Some(PdpEvent::Request {
+            request,
+            update: false,
+            message,
+        }) = pdp.poll_event()
+        else {
+            panic!("a new state")
+        };
+        let decide = PdpCommand::Decide {
+            client_type: CT,
+            handle: message.handle,
+            request,
+            body: null(),
+        };
+        pdp.handle_command(Moment(0), decide).unwrap();
+        let decision = cops_codec::Message::decode(&pdp.poll_transmit().unwrap(), &limits).unwrap();
+        assert_eq!(decision.handle().map(ClientHandle::as_bytes), Some(octets));
+    }
+    assert_eq!(pdp.handles(CT).count(), 4);
+}
