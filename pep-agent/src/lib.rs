@@ -3,4 +3,6 @@
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod drivers;
 pub mod engine;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod io;
 pub mod limits;

@@ -1,0 +1,4 @@
+//! The outer ring: files, sockets, clocks, processes.
+
+pub mod plant;
+pub mod toml_file;
