@@ -23,3 +23,5 @@ pub const MAX_DIPS: usize = 64;
 pub const MAX_COMMAND_ID_OCTETS: usize = 128;
 /// Most scopes that are interrupted by command at one time.
 pub const MAX_COMMANDED_SCOPES: usize = 64;
+/// Most violations that one check of a plan lists.
+pub const MAX_VIOLATIONS: usize = 1_000;
