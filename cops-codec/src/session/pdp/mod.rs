@@ -97,8 +97,9 @@ pub struct PdpSession {
     next_id: u64,
     /// The smallest KA Timer of the open client-types.
     ka_timer: Option<Duration>,
-    /// When the last message came.
-    heard: Moment,
+    /// From when on silence counts: the last message, or the CAT that set another timer. A program may take long to accept
+    /// an OPN, and the PEP has no timer to keep before that.
+    silent_since: Moment,
     /// The time of the input that is being handled.
     now: Moment,
     held: Vec<HeldState>,
@@ -127,7 +128,7 @@ impl PdpSession {
             pep_id: None,
             next_id: 0,
             ka_timer: None,
-            heard: now,
+            silent_since: now,
             now,
             held: Vec::new(),
         }
@@ -356,20 +357,24 @@ impl PdpSession {
 
     /// Any message shows that the connection works (RFC 2748 4.6).
     fn hear(&mut self) {
-        self.heard = self.now;
+        self.silent_since = self.now;
         self.set_silence_timer();
     }
 
     /// After a CAT, or the end of a client-type: the smallest KA Timer may be another one.
     fn retime(&mut self) {
-        self.ka_timer = keep_alive::minimum(self.clients.values().filter_map(|client| client.ka_timer));
-        self.set_silence_timer();
+        let timer = keep_alive::minimum(self.clients.values().filter_map(|client| client.ka_timer));
+        if timer != self.ka_timer {
+            self.ka_timer = timer;
+            self.silent_since = self.now;
+            self.set_silence_timer();
+        }
     }
 
     fn set_silence_timer(&mut self) {
         match self.ka_timer {
             Some(timer) => {
-                let deadline = keep_alive::silence_deadline(self.heard, timer);
+                let deadline = keep_alive::silence_deadline(self.silent_since, timer);
                 self.timers.set(Timer::Silence, deadline);
             }
             None => self.timers.clear(&Timer::Silence),
