@@ -6,3 +6,5 @@ pub mod engine;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod io;
 pub mod limits;
+pub mod node;
+pub mod translate;

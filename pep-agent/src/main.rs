@@ -1,10 +1,13 @@
 //! The agent's program.
 
 use clap::{Parser, Subcommand};
+use pep_agent::io::check::{self, CheckArgs};
+use pep_agent::io::operator::{self, OperatorArgs, StatusArgs};
 use pep_agent::io::plant::{self, PlantArgs};
+use pep_agent::io::run::{self, RunArgs};
 use std::process::ExitCode;
 
-/// The policy enforcement point on a node
+/// The policy enforcement point on a node (experimental: its client-type is from the private-use range)
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
@@ -14,6 +17,16 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the agent: observe, report, and carry out the plan of the PDP
+    Run(RunArgs),
+    /// Show what a running agent knows and does
+    Status(StatusArgs),
+    /// Let a running agent carry plans out; kept over restarts
+    Arm(OperatorArgs),
+    /// Let a running agent observe only; kept over restarts
+    Disarm(OperatorArgs),
+    /// Check an agent's file, and say what it means on this machine
+    CheckConfig(CheckArgs),
     /// Run a simulated plant, and the agents on its servers
     Plant(PlantArgs),
 }
@@ -33,13 +46,29 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match cli.command {
-        Command::Plant(args) => match runtime.block_on(plant::run(&args)) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("pep-agent: {error}");
-                ExitCode::from(error.exit_status())
-            }
-        },
+    let ended = runtime.block_on(async {
+        match &cli.command {
+            Command::Run(args) => run::run(args).await.map_err(|e| (e.to_string(), e.exit_status())),
+            Command::Status(args) => operator::status(args)
+                .await
+                .map_err(|e| (e.to_string(), e.exit_status())),
+            Command::Arm(args) => operator::arm(args, true)
+                .await
+                .map_err(|e| (e.to_string(), e.exit_status())),
+            Command::Disarm(args) => operator::arm(args, false)
+                .await
+                .map_err(|e| (e.to_string(), e.exit_status())),
+            Command::CheckConfig(args) => check::check(args).map_err(|e| (e.to_string(), 2)),
+            Command::Plant(args) => plant::run(args)
+                .await
+                .map_err(|e| (e.to_string(), e.exit_status())),
+        }
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((error, status)) => {
+            eprintln!("pep-agent: {error}");
+            ExitCode::from(status)
+        }
     }
 }

@@ -6,11 +6,8 @@ use cops_codec::message::{Decision, DecisionBody};
 use cops_codec::session::pdp::{Acceptance, Done, PdpCommand, PdpEvent, PdpSession};
 use cops_codec::session::pep::{ClientOpening, Outcome, PepCommand, PepEvent, RequestBody};
 use cops_codec::session::{CloseCause, CommandError, Moment};
-use cops_codec::wire::{
-    ClientHandle, Context, CopsError, ErrorCode, KaTimer, ObjectRef, OpCode, Reason, ReasonCode,
-};
+use cops_codec::wire::{ClientHandle, Context, CopsError, ErrorCode, KaTimer};
 
-use crate::frames::loose;
 use crate::pair::*;
 
 /// An unsolicited decision does not complete a request that is under way, in whatever order they cross.
@@ -270,99 +267,4 @@ fn c_3_2_05_c_2_2_1_05_the_handle_is_opaque_to_the_pdp() {
         assert_eq!(decision.handle().map(ClientHandle::as_bytes), Some(octets));
     }
     assert_eq!(pdp.handles(CT).count(), 4);
-}
-
-/// The reason that the program gives is the reason in DRQ.
-#[test]
-fn c_2_2_5_04_every_reason_reaches_the_pdp_c_3_4_02_p_6_05() {
-    let mut pair = Pair::open();
-    for code in ReasonCode::KNOWN {
-        let handle = pair.install_state();
-        pair.log.clear();
-        let reason = Reason::new(*code);
-        pair.pep_does(PepCommand::Delete {
-            client_type: CT,
-            handle: handle.clone(),
-            reason,
-        });
-        assert_eq!(
-            pair.pdp_event(),
-            PdpEvent::StateDeleted {
-                client_type: CT,
-                handle,
-                reason
-            }
-        );
-        assert_eq!(pair.exchange(), ["PEP DRQ"], "once, and nothing is answered");
-        assert_eq!(pair.pep.handles(CT).count() + pair.pdp.handles(CT).count(), 0);
-    }
-}
-
-/// The same data under Remove and under Install are two different decisions, of which the PEP is told in their order.
-#[test]
-fn c_2_2_6_09_decisions_keep_their_commands_and_order() {
-    let (mut pair, handle) = Pair::installed();
-    let rows = bytes::Bytes::from_static(b"rows");
-    let sent = vec![
-        Decision::remove(Context::CONFIGURATION, rows.clone()),
-        Decision::install(Context::CONFIGURATION, rows),
-    ];
-    pair.pdp_does(PdpCommand::Push {
-        client_type: CT,
-        handle,
-        decisions: sent.clone(),
-    });
-    assert!(matches!(pair.pep_event(), PepEvent::Decision { decisions, .. } if decisions == sent));
-}
-
-/// After the DRQ that a malformed decision led to, the state can be asked for anew.
-#[test]
-fn c_3_4_05_c_3_4_06_c_3_4_08_asked_for_again_after_a_malformed_decision() {
-    let (mut pair, handle) = Pair::installed();
-    pair.log.clear();
-    let malformed = loose(OpCode::DECISION, CT, &[ObjectRef::Handle(handle.as_bytes())]);
-    pair.pep.handle_frame(pair.now, malformed).unwrap();
-    pair.drain();
-    assert!(matches!(
-        pair.pep_event(),
-        PepEvent::StateDeleted { reason, .. } if reason == Reason::new(ReasonCode::MALFORMED_DECISION)
-    ));
-    assert!(matches!(pair.pdp_event(), PdpEvent::StateDeleted { .. }));
-    let again = pair.install_state();
-    assert_ne!(again, handle);
-    // DRQ and no RPT, then all as at the start.
-    assert_eq!(pair.exchange(), ["PEP DRQ", "PEP REQ", "PDP DEC S", "PEP RPT S"]);
-}
-
-/// Without message security no message of either end has an Integrity object, whatever happens.
-#[test]
-fn c_4_1_02_no_integrity_in_a_plain_session() {
-    let (mut pair, handle) = Pair::installed();
-    pair.pdp_does(PdpCommand::Synchronize {
-        client_type: CT,
-        handle: None,
-    });
-    pair.request(Some(&handle), RequestBody::configuration(rows("all")));
-    pair.pass(Duration::from_secs(100));
-    pair.pdp_does(PdpCommand::Shutdown { redirect: None });
-    assert!(pair.log.len() > 10);
-    assert!(pair.log.iter().all(|sent| sent.message.integrity().is_none()));
-}
-
-/// What stands in OPN beside the name reaches the program; COPS-PR sends none of it.
-#[test]
-fn c_3_6_03_p_6_01_client_si_in_opn() {
-    for client_si in [None, rows("global information").pop()] {
-        let mut pair = Pair::new();
-        let opening = ClientOpening {
-            client_si: client_si.clone(),
-            ..ClientOpening::new(CT)
-        };
-        pair.pep_does(PepCommand::Open(opening));
-        assert!(matches!(
-            pair.pdp_event(),
-            PdpEvent::OpenRequested { client_si: found, .. } if found == client_si
-        ));
-    }
-    assert_eq!(ClientOpening::new(CT).client_si, None);
 }

@@ -98,11 +98,11 @@ impl ActivityDriver for CommandActivity {
         })
     }
 
-    fn stop(&mut self) -> DriverFuture<'_, ActionOutcome> {
+    fn stop(&mut self, _moved: bool) -> DriverFuture<'_, ActionOutcome> {
         Box::pin(self.act(self.stop.as_ref(), self.grace, false))
     }
 
-    fn start(&mut self) -> DriverFuture<'_, ActionOutcome> {
+    fn start(&mut self, _moved: bool) -> DriverFuture<'_, ActionOutcome> {
         Box::pin(self.act(self.start.as_ref(), self.start_limit, true))
     }
 

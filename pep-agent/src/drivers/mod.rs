@@ -11,6 +11,7 @@ pub mod plant_link;
 pub mod plant_protocol;
 pub mod plant_service;
 pub mod process;
+pub mod simulated;
 
 use futures::future::LocalBoxFuture;
 use power_policy::model::{Mains, Name};
@@ -50,11 +51,12 @@ pub trait ActivityDriver {
     /// Reads it.
     fn read(&mut self) -> DriverFuture<'_, Result<ActivityReading, ReadError>>;
 
-    /// Stops it gracefully; an activity that does not stop within its grace is a failure, and is left running.
-    fn stop(&mut self) -> DriverFuture<'_, ActionOutcome>;
+    /// Stops it gracefully; an activity that does not stop within its grace is a failure, and is left running. `moved`:
+    /// its work goes on elsewhere already.
+    fn stop(&mut self, moved: bool) -> DriverFuture<'_, ActionOutcome>;
 
-    /// Starts it.
-    fn start(&mut self) -> DriverFuture<'_, ActionOutcome>;
+    /// Starts it. `moved`: its work comes from another server.
+    fn start(&mut self, moved: bool) -> DriverFuture<'_, ActionOutcome>;
 
     /// Holds its draw at or below a budget.
     fn cap(&mut self, milliwatts: u32) -> DriverFuture<'_, ActionOutcome>;

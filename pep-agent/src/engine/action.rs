@@ -24,9 +24,19 @@ pub struct Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActionKind {
     /// Stop the activity gracefully, within its grace.
-    Stop(ActivityKey),
+    Stop {
+        /// The activity.
+        activity: ActivityKey,
+        /// It runs elsewhere already: its work has moved.
+        moved: bool,
+    },
     /// Start the activity.
-    Start(ActivityKey),
+    Start {
+        /// The activity.
+        activity: ActivityKey,
+        /// Its work moves here from another server.
+        moved: bool,
+    },
     /// Hold the activity's draw at or below a budget.
     Cap {
         /// The activity.
@@ -74,7 +84,7 @@ impl ActionKind {
     /// What it works on.
     pub fn subject(&self) -> Subject {
         match self {
-            Self::Stop(activity) | Self::Start(activity) | Self::Cap { activity, .. } => {
+            Self::Stop { activity, .. } | Self::Start { activity, .. } | Self::Cap { activity, .. } => {
                 Subject::Activity(activity.clone())
             }
             Self::Join { line, .. } | Self::Open { line } => Subject::Line(line.clone()),

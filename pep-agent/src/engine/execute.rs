@@ -197,11 +197,17 @@ impl Engine {
                     (Verb::Stop | Verb::MoveOut, Some(ActivityState::Stopped | ActivityState::Absent)) => {
                         done("stopped already".to_owned())
                     }
-                    (Verb::Stop | Verb::MoveOut, _) => Ok(ActionKind::Stop(key)),
+                    (Verb::Stop | Verb::MoveOut, _) => Ok(ActionKind::Stop {
+                        activity: key,
+                        moved: *verb == Verb::MoveOut,
+                    }),
                     (Verb::Start | Verb::TakeIn, Some(ActivityState::Running)) => {
                         done("runs already".to_owned())
                     }
-                    (Verb::Start | Verb::TakeIn, _) => Ok(ActionKind::Start(key)),
+                    (Verb::Start | Verb::TakeIn, _) => Ok(ActionKind::Start {
+                        activity: key,
+                        moved: *verb == Verb::TakeIn,
+                    }),
                 }
             }
             StepKind::Divert {
@@ -347,7 +353,7 @@ impl Engine {
     pub(super) fn is_stopping(&self, key: &ActivityKey) -> bool {
         self.running
             .values()
-            .any(|r| !r.timed_out && matches!(&r.kind, ActionKind::Stop(k) if k == key))
+            .any(|r| !r.timed_out && matches!(&r.kind, ActionKind::Stop { activity, .. } if activity == key))
     }
 
     /// Hands an action to its driver, or joins the step to the same one that is under way.
@@ -391,8 +397,8 @@ impl Engine {
     /// The state rows say at once what is under way; the driver's next reading says how it stands.
     fn mark_moving(&mut self, now: Millis, kind: &ActionKind) {
         let (key, state) = match kind {
-            ActionKind::Stop(key) => (key, ActivityState::Stopping),
-            ActionKind::Start(key) => (key, ActivityState::Starting),
+            ActionKind::Stop { activity, .. } => (activity, ActivityState::Stopping),
+            ActionKind::Start { activity, .. } => (activity, ActivityState::Starting),
             _ => return,
         };
         if let Some(seen) = self
@@ -410,8 +416,8 @@ impl Engine {
     fn time_limit(&self, kind: &ActionKind) -> u64 {
         let activity = |key: &ActivityKey| self.inventory.activities.get(key).map(|thing| &thing.facts);
         let own = match kind {
-            ActionKind::Stop(key) => activity(key).map(|facts| u64::from(facts.stop_millis)),
-            ActionKind::Start(key) => {
+            ActionKind::Stop { activity: key, .. } => activity(key).map(|facts| u64::from(facts.stop_millis)),
+            ActionKind::Start { activity: key, .. } => {
                 activity(key).map(|facts| u64::from(facts.start_millis) + u64::from(facts.move_millis))
             }
             ActionKind::Cap { .. } => Some(0),

@@ -302,6 +302,8 @@ pub struct Inventory {
 /// How the mains of a domain is seen without a reserve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SightFacts {
+    /// How much it tells.
+    pub witness: Witness,
     /// Age from which a sight is stale, in milliseconds.
     pub stale_after_millis: u64,
 }
@@ -364,10 +366,10 @@ impl Inventory {
         for (domain, thing) in &self.inlets {
             let sight = match &thing.seen {
                 Some(seen) if seen.age(now) < thing.facts.stale_after_millis => {
-                    (Witness::Inlet, seen.reading, seen.at)
+                    (thing.facts.witness, seen.reading, seen.at)
                 }
-                Some(seen) => (Witness::Inlet, Mains::Unknown, seen.at),
-                None => (Witness::Inlet, Mains::Unknown, now),
+                Some(seen) => (thing.facts.witness, Mains::Unknown, seen.at),
+                None => (thing.facts.witness, Mains::Unknown, now),
             };
             sights.entry(domain).or_default().push(sight);
         }

@@ -132,7 +132,14 @@ impl Engine {
         )));
         for key in running {
             if !self.is_stopping(&key) {
-                self.start_action(now, ActionKind::Stop(key), None);
+                self.start_action(
+                    now,
+                    ActionKind::Stop {
+                        activity: key,
+                        moved: false,
+                    },
+                    None,
+                );
             }
         }
     }

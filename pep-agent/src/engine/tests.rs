@@ -66,6 +66,7 @@ fn inventory() -> Inventory {
     inventory.inlets.insert(
         name("feedA"),
         Thing::new(SightFacts {
+            witness: Witness::Inlet,
             stale_after_millis: 10_000,
         }),
     );
@@ -220,6 +221,20 @@ fn plan(generation: u64, stages: Vec<Stage>) -> HeldPlan {
     }
 }
 
+fn stop(activity: &str) -> ActionKind {
+    ActionKind::Stop {
+        activity: key(activity),
+        moved: false,
+    }
+}
+
+fn start(activity: &str) -> ActionKind {
+    ActionKind::Start {
+        activity: key(activity),
+        moved: false,
+    }
+}
+
 fn kinds(engine: &mut Engine) -> Vec<ActionKind> {
     std::iter::from_fn(|| engine.poll_action())
         .map(|action| action.kind)
@@ -264,7 +279,7 @@ fn a_stage_waits_for_its_release_and_for_the_results_before_it() {
 
     engine.release(200, Some(2));
     let first = engine.poll_action().unwrap();
-    assert_eq!(first.kind, ActionKind::Stop(key("batch")));
+    assert_eq!(first.kind, stop("batch"));
     assert_eq!(
         engine.poll_action(),
         None,
@@ -273,7 +288,7 @@ fn a_stage_waits_for_its_release_and_for_the_results_before_it() {
     assert_eq!(outcomes(&engine), ["1 pwrAction.1 Started 0"]);
 
     finish(&mut engine, 700, first.id, "batch", ActivityState::Stopped);
-    assert_eq!(kinds(&mut engine), [ActionKind::Stop(key("gold"))]);
+    assert_eq!(kinds(&mut engine), [stop("gold")]);
     assert_eq!(
         outcomes(&engine),
         ["1 pwrAction.1 Done 500", "2 pwrAction.2 Started 0"]
@@ -539,15 +554,15 @@ fn a_newer_plan_joins_the_stop_that_is_under_way_and_waits_with_a_start() {
         plan(1, vec![stage(1, vec![act(1, "batch", Verb::Stop)])]),
         Some(1),
     );
-    let stop = ids(&mut engine)[0];
+    let stopping = ids(&mut engine)[0];
     let stages = vec![
         stage(1, vec![act(7, "batch", Verb::Stop)]),
         stage(2, vec![act(8, "batch", Verb::Start)]),
     ];
     engine.install(100, plan(2, stages), Some(2));
     assert_eq!(kinds(&mut engine), [], "the same stop, once");
-    finish(&mut engine, 300, stop, "batch", ActivityState::Stopped);
-    assert_eq!(kinds(&mut engine), [ActionKind::Start(key("batch"))]);
+    finish(&mut engine, 300, stopping, "batch", ActivityState::Stopped);
+    assert_eq!(kinds(&mut engine), [start("batch")]);
     assert_eq!(outcomes(&engine)[0], "1 pwrAction.7 Done 300");
     let instances: Vec<u32> = engine.results().iter().map(|r| r.instance).collect();
     assert_eq!(
@@ -565,9 +580,9 @@ fn a_replaced_plan_gets_no_result() {
         plan(1, vec![stage(1, vec![act(1, "batch", Verb::Stop)])]),
         Some(1),
     );
-    let stop = ids(&mut engine)[0];
+    let stopping = ids(&mut engine)[0];
     engine.install(100, plan(2, vec![]), Some(0));
-    finish(&mut engine, 300, stop, "batch", ActivityState::Stopped);
+    finish(&mut engine, 300, stopping, "batch", ActivityState::Stopped);
     assert_eq!(engine.results(), []);
 }
 
@@ -598,15 +613,11 @@ fn local_stages_wait_for_the_cut_off_and_for_their_trigger() {
     engine.observe(90_000, 90_000, charge(290_000));
     assert_eq!(kinds(&mut engine), [], "connected: the PDP releases");
     engine.set_connected(90_500, false);
-    assert_eq!(
-        kinds(&mut engine),
-        [ActionKind::Stop(key("batch"))],
-        "elapsed, long since"
-    );
+    assert_eq!(kinds(&mut engine), [stop("batch")], "elapsed, long since");
     engine.observe(91_000, 91_000, charge(200_001));
     assert_eq!(kinds(&mut engine), []);
     engine.observe(92_000, 92_000, charge(200_000));
-    assert_eq!(kinds(&mut engine), [ActionKind::Stop(key("gold"))]);
+    assert_eq!(kinds(&mut engine), [stop("gold")]);
     assert_eq!(
         engine.released(),
         Some(1),
@@ -629,7 +640,7 @@ fn elapsed_time_is_a_deadline_while_cut_off() {
     engine.handle_timeout(60_999);
     assert_eq!(kinds(&mut engine), []);
     engine.handle_timeout(61_000);
-    assert_eq!(kinds(&mut engine), [ActionKind::Stop(key("batch"))]);
+    assert_eq!(kinds(&mut engine), [stop("batch")]);
 }
 
 #[test]
@@ -693,10 +704,7 @@ fn near_its_hold_back_a_cut_off_agent_stops_its_own_activities_first() {
     engine.observe(1, 1, charge(needed + 1));
     assert_eq!(kinds(&mut engine), []);
     engine.observe(2, 2, charge(needed));
-    assert_eq!(
-        kinds(&mut engine),
-        [ActionKind::Stop(key("batch")), ActionKind::Stop(key("gold"))]
-    );
+    assert_eq!(kinds(&mut engine), [stop("batch"), stop("gold")]);
     // With no plan there is no row to tell; the states do, and the log.
     assert!(matches!(engine.poll_event(), Some(EngineEvent::Told(text)) if text.contains("graceful stop")));
     engine.observe(3, 3, charge(needed - 5));
@@ -748,9 +756,9 @@ fn a_restarted_agent_does_nothing_twice() {
     let mut engine = engine();
     engine.observe(500, 500, Observation::Inlet(name("feedA"), Mains::Absent));
     engine.install(1_000, plan(3, stages.clone()), Some(2));
-    let stop = ids(&mut engine)[0];
-    finish(&mut engine, 1_500, stop, "batch", ActivityState::Stopped);
-    assert_eq!(kinds(&mut engine), [ActionKind::Stop(key("gold"))]);
+    let stopping = ids(&mut engine)[0];
+    finish(&mut engine, 1_500, stopping, "batch", ActivityState::Stopped);
+    assert_eq!(kinds(&mut engine), [stop("gold")]);
     let memory = engine.memory();
     let kept: Memory = serde_json::from_str(&serde_json::to_string(&memory).unwrap()).unwrap();
     assert_eq!(kept, memory);
@@ -761,11 +769,7 @@ fn a_restarted_agent_does_nothing_twice() {
     again.observe(2_000, 2_000, running("batch", ActivityState::Running));
     again.observe(2_000, 2_000, running("gold", ActivityState::Stopping));
     let actions = kinds(&mut again);
-    assert_eq!(
-        actions,
-        [ActionKind::Stop(key("gold"))],
-        "it was under way: its driver looks anew"
-    );
+    assert_eq!(actions, [stop("gold")], "it was under way: its driver looks anew");
     assert_eq!(outcomes(&again)[0], "1 pwrAction.1 Done 500");
     assert_eq!(again.lost().unwrap().elapsed(2_500), 2_000);
     assert_eq!(again.results()[0].instance, engine.results()[0].instance);

@@ -1,4 +1,12 @@
 //! The outer ring: files, sockets, clocks, processes.
 
+pub mod check;
+pub mod clock;
+pub mod config;
+pub mod local;
+pub mod operator;
 pub mod plant;
+pub mod run;
+pub mod state;
+pub mod supervise;
 pub mod toml_file;

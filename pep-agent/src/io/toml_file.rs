@@ -115,6 +115,22 @@ impl TomlFile {
         }
     }
 
+    /// An error at a key of a plain table, such as `address` of `[pdp]`; a key that is not there is reported at its table.
+    pub fn error_in(&self, table: &str, key: &str, problem: String) -> TomlError {
+        let found = DeTable::parse(&self.text).ok().and_then(|root| {
+            let (_, value) = root.get_ref().iter().find(|(name, _)| *name.get_ref() == table)?;
+            let inner = value.get_ref().as_table()?;
+            let key = inner.iter().find(|(name, _)| *name.get_ref() == key);
+            Some(key.map_or_else(|| value.span().start, |(_, value)| value.span().start))
+        });
+        TomlError {
+            file: self.file.clone(),
+            line: found.map(|offset| self.line(offset)),
+            key: Some(format!("{table}.{key}")),
+            problem,
+        }
+    }
+
     fn error(&self, span: Option<Range<usize>>, problem: String) -> TomlError {
         let key = span.as_ref().and_then(|span| {
             let root = DeTable::parse(&self.text).ok()?;

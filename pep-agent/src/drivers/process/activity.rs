@@ -270,11 +270,11 @@ impl ActivityDriver for ProcessActivity {
         })
     }
 
-    fn stop(&mut self) -> DriverFuture<'_, ActionOutcome> {
+    fn stop(&mut self, _moved: bool) -> DriverFuture<'_, ActionOutcome> {
         Box::pin(self.stop_processes())
     }
 
-    fn start(&mut self) -> DriverFuture<'_, ActionOutcome> {
+    fn start(&mut self, _moved: bool) -> DriverFuture<'_, ActionOutcome> {
         Box::pin(self.start_processes())
     }
 

@@ -277,7 +277,7 @@ async fn nothing_is_signalled_by_the_numbers_of_a_made_up_tree() {
         comm: glob("worker"),
         ..Pattern::default()
     };
-    let outcome = activity(&table, pattern, None, 1_000).stop().await;
+    let outcome = activity(&table, pattern, None, 1_000).stop(false).await;
     assert!(matches!(outcome, ActionOutcome::Refused(_)), "{outcome:?}");
 }
 
@@ -355,18 +355,21 @@ async fn starts_and_stops_a_real_process() {
         let script = Script::new("while :; do sleep 0.05; done\n");
         let mut activity = script.activity(10_000);
         assert_eq!(activity.read().await.unwrap().state, ActivityState::Stopped);
-        let started = activity.start().await;
+        let started = activity.start(false).await;
         assert!(
             matches!(&started, ActionOutcome::Done(note) if note.contains("runs as sh (process ")),
             "{started:?}"
         );
         assert_eq!(activity.read().await.unwrap().state, ActivityState::Running);
-        assert_eq!(activity.start().await, ActionOutcome::Done("runs already".into()));
-        let stopped = activity.stop().await;
+        assert_eq!(
+            activity.start(false).await,
+            ActionOutcome::Done("runs already".into())
+        );
+        let stopped = activity.stop(false).await;
         assert_eq!(stopped, ActionOutcome::Done("1 process ended".into()));
         assert_eq!(script.running(), []);
         assert_eq!(
-            activity.stop().await,
+            activity.stop(false).await,
             ActionOutcome::Done("stopped already".into())
         );
         assert_eq!(activity.read().await.unwrap().state, ActivityState::Stopped);
@@ -379,13 +382,13 @@ async fn what_does_not_end_within_its_grace_is_reported_and_left_running() {
     local(async {
         let script = Script::new("trap '' TERM\necho ready\nwhile :; do sleep 0.05; done\n");
         let mut activity = script.activity(300);
-        let started = activity.start().await;
+        let started = activity.start(false).await;
         assert!(matches!(started, ActionOutcome::Done(_)), "{started:?}");
         // Ready when the trap stands: only then is SIGTERM ignored.
         while fs::read_to_string(script.output()).unwrap_or_default() != "ready\n" {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let outcome = activity.stop().await;
+        let outcome = activity.stop(false).await;
         let ActionOutcome::Failed(reason) = outcome else {
             panic!("{outcome:?}")
         };
@@ -402,12 +405,12 @@ async fn all_processes_of_a_group_are_asked() {
             "if [ -z \"$1\" ]; then sh $0 child & sh $0 child & fi\nwhile :; do sleep 0.05; done\n",
         );
         let mut activity = script.activity(10_000);
-        activity.start().await;
+        activity.start(false).await;
         while script.running().len() < 3 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert_eq!(
-            activity.stop().await,
+            activity.stop(false).await,
             ActionOutcome::Done("3 processes ended".into())
         );
         assert_eq!(script.running(), []);
@@ -423,7 +426,7 @@ async fn a_command_that_ends_ill_is_a_failure_with_its_output_kept() {
         start.argv = vec!["/bin/sh".into(), "-c".into(), "echo broken >&2; exit 3".into()];
         let table = Rc::new(ProcessTable::of_this_machine());
         let mut activity = activity(&table, script.pattern(), Some(start), 1_000);
-        let outcome = activity.start().await;
+        let outcome = activity.start(false).await;
         let ActionOutcome::Failed(reason) = outcome else {
             panic!("{outcome:?}")
         };
@@ -434,7 +437,7 @@ async fn a_command_that_ends_ill_is_a_failure_with_its_output_kept() {
             ..script.start()
         };
         let mut activity = self::activity(&table, script.pattern(), Some(missing), 1_000);
-        let outcome = activity.start().await;
+        let outcome = activity.start(false).await;
         assert!(matches!(&outcome, ActionOutcome::Failed(reason) if reason.starts_with("/nonexistent/x: ")));
     })
     .await;

@@ -1,0 +1,117 @@
+//! `pep-agent check-config`: what a file says, and what is wrong with it, before the day it matters.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::config::{ActivitySource, AgentConfig, PlantEntry, ReserveSource};
+use super::run::deny_list;
+use super::toml_file::TomlError;
+use crate::drivers::process::ProcessTable;
+
+/// Arguments of `pep-agent check-config`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CheckArgs {
+    /// The agent's file
+    #[arg(long)]
+    pub config: PathBuf,
+}
+
+/// Why a file is no good.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// It is wrong.
+    #[error(transparent)]
+    Config(#[from] TomlError),
+    /// What was found cannot be printed.
+    #[error("cannot print: {0}")]
+    Print(#[from] std::io::Error),
+}
+
+/// Checks a file, and says what it means.
+///
+/// # Errors
+/// Its first fault.
+pub fn check(args: &CheckArgs) -> Result<(), CheckError> {
+    let config = AgentConfig::read(&args.config)?;
+    let mut out = std::io::stdout().lock();
+    for line in in_words(&config, &ProcessTable::of_this_machine()) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// What a file means, a line each.
+fn in_words(config: &AgentConfig, table: &ProcessTable) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mode = if config.armed {
+        "armed"
+    } else {
+        "observes only, until `pep-agent arm`"
+    };
+    lines.push(format!(
+        "agent {}: {mode}; PDP {}",
+        config.name, config.pdp.address
+    ));
+    lines.push(match &config.plant {
+        PlantEntry::None => "nothing is simulated".to_owned(),
+        PlantEntry::Shared(path) => format!("simulated in the plant at {}", path.display()),
+        PlantEntry::Private(_) => "simulated in a plant of its own".to_owned(),
+    });
+    lines.extend(
+        config
+            .servers
+            .iter()
+            .map(|server| format!("server {} ({:?})", server.name, server.role)),
+    );
+    for reserve in &config.reserves {
+        let source = match &reserve.source {
+            ReserveSource::Simulated => "simulated".to_owned(),
+            ReserveSource::Nut { address, ups, .. } => format!("NUT, {ups} at {address}"),
+        };
+        lines.push(format!("reserve {} ({:?}): {source}", reserve.name, reserve.role));
+    }
+    lines.extend(
+        config
+            .lines
+            .iter()
+            .map(|line| format!("line {} ({:?}): simulated", line.name, line.role)),
+    );
+    let deny = deny_list(config);
+    let processes = table.scan();
+    for activity in &config.activities {
+        let facts = &activity.facts;
+        let can: Vec<&str> = [
+            (facts.stoppable, "stop"),
+            (facts.startable, "start"),
+            (facts.movable, "move"),
+        ]
+        .into_iter()
+        .filter_map(|(can, what)| can.then_some(what))
+        .collect();
+        let can = if can.is_empty() {
+            "touched by nobody".to_owned()
+        } else {
+            format!("can {}", can.join(", "))
+        };
+        lines.push(format!(
+            "activity {} on {}: {can}",
+            activity.key.activity, activity.key.server
+        ));
+        let ActivitySource::Process { pattern, .. } = &activity.source else {
+            continue;
+        };
+        match &processes {
+            Err(error) => lines.push(format!("  warning: the process table: {error}")),
+            Ok(all) => {
+                let matching: Vec<_> = all.iter().filter(|process| pattern.matches(process)).collect();
+                lines.push(format!("  matches {} processes now", matching.len()));
+                for reason in matching.iter().filter_map(|process| deny.reason(process, all)) {
+                    lines.push(format!(
+                        "  warning: it matches what is never touched, so all of it is left alone: {reason}"
+                    ));
+                }
+            }
+        }
+    }
+    lines
+}

@@ -1,0 +1,268 @@
+//! From the file's form to the configuration: what the parts mean, and whether they fit together.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use power_policy::grouping::Glob;
+use power_policy::model::Name;
+
+use super::form::{self, Form};
+use super::{AgentConfig, PdpEntry, activities, power};
+use crate::drivers::process::Pattern;
+use crate::engine::facts::{Role, Witness};
+use crate::io::toml_file::{TomlError, TomlFile};
+use crate::limits;
+
+/// Where a key stands, so that errors find it.
+pub(super) struct Place<'a> {
+    text: &'a TomlFile,
+    list: Option<(&'a str, usize)>,
+}
+
+impl<'a> Place<'a> {
+    /// A table of an array.
+    pub(super) fn of(text: &'a TomlFile, list: &'a str, index: usize) -> Self {
+        Self {
+            text,
+            list: Some((list, index)),
+        }
+    }
+
+    pub(super) fn fail<T>(&self, key: &str, problem: impl Into<String>) -> Result<T, TomlError> {
+        Err(self.text.error_at(self.list, key, problem.into()))
+    }
+
+    pub(super) fn name(&self, key: &str, text: &str) -> Result<Name, TomlError> {
+        Name::new(text).or_else(|error| self.fail(key, error.to_string()))
+    }
+
+    pub(super) fn optional_name(&self, key: &str, text: Option<&String>) -> Result<Option<Name>, TomlError> {
+        text.map(|text| self.name(key, text)).transpose()
+    }
+
+    pub(super) fn glob(&self, key: &str, text: Option<&String>) -> Result<Option<Glob>, TomlError> {
+        text.map(|text| Glob::new(text).or_else(|error| self.fail(key, error.to_string())))
+            .transpose()
+    }
+
+    /// A quantity within bounds, in thousandths of its unit, or its default (in thousandths too).
+    pub(super) fn thousandths(
+        &self,
+        key: &str,
+        value: Option<f64>,
+        default: u64,
+        low: f64,
+        high: f64,
+    ) -> Result<u64, TomlError> {
+        match value {
+            None => Ok(default),
+            // Not "out of range": NaN is in no range.
+            Some(value) if !(low..=high).contains(&value) => {
+                self.fail(key, format!("is {value}, expected {low} to {high}"))
+            }
+            Some(value) => Ok((value * 1_000.0).round() as u64),
+        }
+    }
+
+    pub(super) fn milliwatts(&self, key: &str, value: Option<f64>, default: u32) -> Result<u32, TomlError> {
+        let milliwatts = self.thousandths(key, value, u64::from(default), 0.0, MAX_WATTS)?;
+        Ok(u32::try_from(milliwatts).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn millis(&self, key: &str, seconds: Option<f64>, default: u32) -> Result<u32, TomlError> {
+        let millis = self.thousandths(key, seconds, u64::from(default), 0.0, limits::MAX_SECONDS as f64)?;
+        Ok(u32::try_from(millis).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn joules(&self, key: &str, value: Option<f64>) -> Result<u64, TomlError> {
+        Ok(self.thousandths(key, value, 0, 0.0, MAX_JOULES)?.div_ceil(1_000))
+    }
+
+    pub(super) fn duration(
+        &self,
+        key: &str,
+        seconds: Option<f64>,
+        default: Duration,
+        low: f64,
+    ) -> Result<Duration, TomlError> {
+        let default = u64::try_from(default.as_millis()).unwrap_or(u64::MAX);
+        self.thousandths(key, seconds, default, low, limits::MAX_SECONDS as f64)
+            .map(Duration::from_millis)
+    }
+
+    /// A required key.
+    pub(super) fn needs<T>(&self, key: &str, value: Option<T>, why: &str) -> Result<T, TomlError> {
+        match value {
+            Some(value) => Ok(value),
+            None => self.fail(key, format!("is missing, expected {why}")),
+        }
+    }
+
+    /// Keys that have no place here.
+    pub(super) fn refuse(&self, keys: &[(&str, bool)], why: &str) -> Result<(), TomlError> {
+        match keys.iter().find(|(_, is_given)| *is_given) {
+            Some((key, _)) => self.fail(key, format!("has no place here: {why}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Largest power of anything, in watts: what the wire's Unsigned32 of milliwatts carries.
+const MAX_WATTS: f64 = 4_294_967.0;
+/// Largest energy in a key, in joules (1 MWh).
+pub(super) const MAX_JOULES: f64 = 3.6e9;
+
+pub(super) fn check(text: &TomlFile, file: &Path) -> Result<AgentConfig, TomlError> {
+    let form: Form = text.decode()?;
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let table = Place { text, list: None };
+    let name =
+        Name::new(&form.agent.name).or_else(|error| table.fail_in("agent", "name", error.to_string()))?;
+    let state_dir = folder.join(&form.agent.state_dir);
+    let socket = match &form.agent.socket {
+        Some(socket) => folder.join(socket),
+        None => state_dir.join("agent.sock"),
+    };
+    bound(text, "server", form.server.len(), limits::MAX_SERVERS)?;
+    bound(text, "reserve", form.reserve.len(), limits::MAX_RESERVES)?;
+    bound(text, "line", form.line.len(), limits::MAX_LINES)?;
+    bound(text, "domain", form.domain.len(), limits::MAX_RESERVES)?;
+    bound(
+        text,
+        "activity",
+        form.activity.len() + form.manage.len(),
+        limits::MAX_ACTIVITIES,
+    )?;
+
+    let servers = power::servers(text, &form)?;
+    let reserves = power::reserves(text, &form, &servers)?;
+    let lines = power::lines(text, &form)?;
+    let domains = domains(text, &form)?;
+    let activities = activities::activities(text, &form, &servers, &state_dir, &folder)?;
+    let plant = power::plant(text, &form, &folder, &servers, &reserves, &lines, &domains)?;
+    Ok(AgentConfig {
+        name,
+        state_dir,
+        socket,
+        armed: form.agent.mode == form::Mode::Armed,
+        pdp: pdp(&table, &form)?,
+        plant,
+        servers,
+        domains,
+        reserves,
+        lines,
+        activities,
+        deny_defaults: form.deny.defaults,
+        deny: deny(&table, &form.deny)?,
+    })
+}
+
+impl Place<'_> {
+    /// An error at a key of a plain table.
+    fn fail_in<T>(&self, table: &str, key: &str, problem: impl Into<String>) -> Result<T, TomlError> {
+        Err(self.text.error_in(table, key, problem.into()))
+    }
+}
+
+fn bound(text: &TomlFile, list: &str, count: usize, most: usize) -> Result<(), TomlError> {
+    if count <= most {
+        return Ok(());
+    }
+    Err(text.error_at(
+        None,
+        list,
+        format!("has {count} entries, expected at most {most}"),
+    ))
+}
+
+fn pdp(table: &Place<'_>, form: &Form) -> Result<PdpEntry, TomlError> {
+    let address = form.pdp.address.clone();
+    let port = address.rsplit_once(':').and_then(|(host, port)| {
+        (!host.is_empty())
+            .then(|| port.parse::<u16>().ok().filter(|port| *port != 0))
+            .flatten()
+    });
+    if port.is_none() {
+        let problem = format!("is {address:?}, expected host:port, as in \"127.0.0.1:3288\"");
+        return table.fail_in("pdp", "address", problem);
+    }
+    // A name is looked up when it is connected to; an address that is one already can be judged now.
+    if let Ok(literal) = address.parse::<std::net::SocketAddr>()
+        && !literal.ip().is_loopback()
+        && !form.pdp.allow_plain
+    {
+        let problem =
+            format!("{address} is not loopback: plain COPS goes there only with allow_plain = true");
+        return table.fail_in("pdp", "address", problem);
+    }
+    let seconds = |key: &str, value: Option<f64>, default: u64, low: f64| {
+        let most = limits::MAX_SECONDS as f64;
+        match value {
+            None => Ok(Duration::from_secs(default)),
+            Some(value) if (low..=most).contains(&value) => Ok(Duration::from_secs_f64(value)),
+            Some(value) => table.fail_in("pdp", key, format!("is {value}, expected {low} to {most}")),
+        }
+    };
+    Ok(PdpEntry {
+        address,
+        allow_plain: form.pdp.allow_plain,
+        plan_ttl: seconds("plan_ttl_seconds", form.pdp.plan_ttl_seconds, 86_400, 1.0)?,
+        reading_interval: seconds("reading_seconds", form.pdp.reading_seconds, 5, 0.1)?,
+        retry_max: seconds("retry_max_seconds", form.pdp.retry_max_seconds, 60, 1.0)?,
+    })
+}
+
+fn domains(text: &TomlFile, form: &Form) -> Result<Vec<(Name, Witness)>, TomlError> {
+    let mut seen = BTreeSet::new();
+    let mut domains = Vec::new();
+    for (index, domain) in form.domain.iter().enumerate() {
+        let place = Place::of(text, "domain", index);
+        let name = place.name("name", &domain.name)?;
+        if !seen.insert(name.clone()) {
+            return place.fail("name", format!("{name:?} is taken already"));
+        }
+        domains.push((name, witness(domain.witness)));
+    }
+    Ok(domains)
+}
+
+pub(super) fn witness(witness: form::Witness) -> Witness {
+    match witness {
+        form::Witness::Inlet => Witness::Inlet,
+        form::Witness::Facility => Witness::Facility,
+    }
+}
+
+pub(super) fn role(role: form::Role) -> Role {
+    match role {
+        form::Role::Custodian => Role::Custodian,
+        form::Role::Witness => Role::Witness,
+    }
+}
+
+fn deny(table: &Place<'_>, deny: &form::Deny) -> Result<Vec<Pattern>, TomlError> {
+    let mut patterns = Vec::new();
+    let mut add = |key: &str, texts: &[String], put: fn(&mut Pattern, Glob)| {
+        for text in texts {
+            let glob = Glob::new(text).or_else(|error| table.fail_in("deny", key, error.to_string()))?;
+            let mut pattern = Pattern::default();
+            put(&mut pattern, glob);
+            patterns.push(pattern);
+        }
+        Ok::<(), TomlError>(())
+    };
+    add("comm", &deny.comm, |pattern, glob| pattern.comm = Some(glob))?;
+    add("exe", &deny.exe, |pattern, glob| pattern.exe = Some(glob))?;
+    add("cmdline", &deny.cmdline, |pattern, glob| {
+        pattern.cmdline = Some(glob)
+    })?;
+    add("user", &deny.user, |pattern, glob| pattern.user = Some(glob))?;
+    add("cgroup", &deny.cgroup, |pattern, glob| {
+        pattern.cgroup = Some(glob)
+    })?;
+    Ok(patterns)
+}

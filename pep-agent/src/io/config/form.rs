@@ -1,0 +1,309 @@
+//! The file as TOML has it: one struct a table. Quantities carry their unit in the key; unknown keys are errors.
+
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Form {
+    pub(super) agent: Agent,
+    pub(super) pdp: Pdp,
+    pub(super) plant: Option<Plant>,
+    #[serde(default)]
+    pub(super) server: Vec<Server>,
+    #[serde(default)]
+    pub(super) domain: Vec<Domain>,
+    #[serde(default)]
+    pub(super) reserve: Vec<Reserve>,
+    #[serde(default)]
+    pub(super) line: Vec<Line>,
+    #[serde(default)]
+    pub(super) activity: Vec<Activity>,
+    #[serde(default)]
+    pub(super) manage: Vec<Manage>,
+    #[serde(default)]
+    pub(super) deny: Deny,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Agent {
+    pub(super) name: String,
+    pub(super) state_dir: String,
+    pub(super) socket: Option<String>,
+    #[serde(default)]
+    pub(super) mode: Mode,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Mode {
+    #[default]
+    Observe,
+    Armed,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pdp {
+    pub(super) address: String,
+    #[serde(default)]
+    pub(super) allow_plain: bool,
+    pub(super) plan_ttl_seconds: Option<f64>,
+    pub(super) reading_seconds: Option<f64>,
+    pub(super) retry_max_seconds: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Plant {
+    pub(super) socket: String,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum HostDriver {
+    #[default]
+    Real,
+    Simulated,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Role {
+    #[default]
+    Custodian,
+    Witness,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Witness {
+    #[default]
+    Inlet,
+    Facility,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Server {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) driver: HostDriver,
+    #[serde(default)]
+    pub(super) role: Role,
+    pub(super) idle_watts: Option<f64>,
+    pub(super) peak_watts: Option<f64>,
+    pub(super) cpu_millicores: Option<u32>,
+    pub(super) memory_mebibytes: Option<u32>,
+    pub(super) boot_seconds: Option<f64>,
+    pub(super) boot_joules: Option<f64>,
+    pub(super) halt_seconds: Option<f64>,
+    pub(super) halt_joules: Option<f64>,
+    pub(super) starter: Option<String>,
+    pub(super) fan_in: Option<u32>,
+    pub(super) inlets: Option<Vec<Inlet>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Inlet {
+    pub(super) domain: String,
+    pub(super) max_watts: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Domain {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) witness: Witness,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ReserveDriver {
+    Simulated,
+    Nut,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Chemistry {
+    #[default]
+    LeadAcid,
+    Lithium,
+    Nickel,
+    Supercapacitor,
+    Other,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reserve {
+    pub(super) name: Option<String>,
+    pub(super) driver: ReserveDriver,
+    #[serde(default)]
+    pub(super) role: Role,
+    pub(super) ups: Option<String>,
+    pub(super) address: Option<String>,
+    pub(super) chemistry: Option<Chemistry>,
+    pub(super) capacity_wh: Option<f64>,
+    pub(super) charge_percent: Option<f64>,
+    pub(super) cutoff_percent: Option<f64>,
+    pub(super) health_percent: Option<f64>,
+    pub(super) max_watts: Option<f64>,
+    pub(super) nominal_watts: Option<f64>,
+    pub(super) load_watts: Option<f64>,
+    pub(super) recharge_watts: Option<f64>,
+    pub(super) efficiency_percent: Option<f64>,
+    pub(super) peukert_exponent: Option<f64>,
+    pub(super) reference_watts: Option<f64>,
+    pub(super) fan_out: Option<u32>,
+    pub(super) feeds: Option<Vec<String>>,
+    pub(super) domain: Option<String>,
+    pub(super) witness: Option<Witness>,
+    pub(super) poll_seconds: Option<f64>,
+    pub(super) stale_seconds: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LineDriver {
+    Simulated,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LineMode {
+    #[default]
+    Shared,
+    Exclusive,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Changeover {
+    #[default]
+    Parallel,
+    Ats,
+    Bridge,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Line {
+    pub(super) name: String,
+    // Read so that a wrong one is an error; there is one kind.
+    #[allow(dead_code)]
+    pub(super) driver: LineDriver,
+    #[serde(default)]
+    pub(super) role: Role,
+    pub(super) max_watts: Option<f64>,
+    pub(super) efficiency_percent: Option<f64>,
+    pub(super) switch_millis: Option<u32>,
+    pub(super) mode: Option<LineMode>,
+    pub(super) changeover: Option<Changeover>,
+    pub(super) reserves: Option<Vec<String>>,
+    pub(super) servers: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ActivityDriver {
+    Simulated,
+    Command,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Activity {
+    pub(super) name: String,
+    pub(super) driver: ActivityDriver,
+    pub(super) server: Option<String>,
+    pub(super) set: Option<String>,
+    pub(super) data_type: Option<String>,
+    pub(super) process: Option<String>,
+    pub(super) qos: Option<String>,
+    pub(super) watts: Option<f64>,
+    pub(super) cpu_millicores: Option<u32>,
+    pub(super) memory_mebibytes: Option<u32>,
+    #[serde(default)]
+    pub(super) movable: bool,
+    #[serde(default = "yes")]
+    pub(super) restartable: bool,
+    pub(super) startable: Option<bool>,
+    pub(super) running: Option<bool>,
+    pub(super) move_seconds: Option<f64>,
+    pub(super) move_joules: Option<f64>,
+    pub(super) stop_seconds: Option<f64>,
+    pub(super) stop_joules: Option<f64>,
+    pub(super) start_seconds: Option<f64>,
+    pub(super) status: Option<Vec<String>>,
+    pub(super) stop: Option<Vec<String>>,
+    pub(super) start: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manage {
+    pub(super) name: String,
+    pub(super) server: Option<String>,
+    pub(super) comm: Option<String>,
+    pub(super) exe: Option<String>,
+    pub(super) cmdline: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) cgroup: Option<String>,
+    pub(super) set: Option<String>,
+    pub(super) data_type: Option<String>,
+    pub(super) process: Option<String>,
+    pub(super) qos: Option<String>,
+    pub(super) watts: Option<f64>,
+    pub(super) cpu_millicores: Option<u32>,
+    pub(super) memory_mebibytes: Option<u32>,
+    #[serde(default)]
+    pub(super) movable: bool,
+    #[serde(default = "yes")]
+    pub(super) restartable: bool,
+    pub(super) move_seconds: Option<f64>,
+    pub(super) move_joules: Option<f64>,
+    pub(super) stop_seconds: Option<f64>,
+    pub(super) stop_joules: Option<f64>,
+    pub(super) start_seconds: Option<f64>,
+    pub(super) start: Option<Vec<String>>,
+    pub(super) directory: Option<String>,
+    pub(super) output: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Deny {
+    #[serde(default = "yes")]
+    pub(super) defaults: bool,
+    #[serde(default)]
+    pub(super) comm: Vec<String>,
+    #[serde(default)]
+    pub(super) exe: Vec<String>,
+    #[serde(default)]
+    pub(super) cmdline: Vec<String>,
+    #[serde(default)]
+    pub(super) user: Vec<String>,
+    #[serde(default)]
+    pub(super) cgroup: Vec<String>,
+}
+
+impl Default for Deny {
+    fn default() -> Self {
+        Self {
+            defaults: true,
+            comm: Vec::new(),
+            exe: Vec::new(),
+            cmdline: Vec::new(),
+            user: Vec::new(),
+            cgroup: Vec::new(),
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}

@@ -1,0 +1,212 @@
+//! The agent's file: TOML in, a checked [`AgentConfig`] out.
+//!
+//! Unknown keys are errors, quantities carry their unit in the key, and every error names the file, the line, the key
+//! and what was expected. Relative paths are taken from the folder of the file. Commented examples stand in
+//! `pep-agent/examples`.
+
+mod activities;
+mod check;
+mod form;
+mod power;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use power_policy::model::Name;
+use power_policy::plant::PlantConfig;
+
+use crate::drivers::command::CommandActivity;
+use crate::drivers::nut::NutFigures;
+use crate::drivers::process::{Pattern, StartCommand};
+use crate::engine::facts::{ActivityFacts, ActivityKey, LineFacts, ReserveFacts, Role, ServerFacts, Witness};
+use crate::io::toml_file::{TomlError, TomlFile};
+
+/// Everything the file says, checked.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// Name of the agent: its PEPID (`[agent] name`).
+    pub name: Name,
+    /// Where it keeps what it must not forget (`[agent] state_dir`).
+    pub state_dir: PathBuf,
+    /// Where `status` and `arm` find it (`[agent] socket`, by default `agent.sock` in the state folder).
+    pub socket: PathBuf,
+    /// Whether it actuates as long as nobody has said otherwise by `arm` or `disarm` (`[agent] mode`).
+    pub armed: bool,
+    /// Its PDP (`[pdp]`).
+    pub pdp: PdpEntry,
+    /// Where the simulated things are.
+    pub plant: PlantEntry,
+    /// `[[server]]`.
+    pub servers: Vec<ServerEntry>,
+    /// `[[domain]]`: mains that are seen without a reserve.
+    pub domains: Vec<(Name, Witness)>,
+    /// `[[reserve]]`.
+    pub reserves: Vec<ReserveEntry>,
+    /// `[[line]]`.
+    pub lines: Vec<LineEntry>,
+    /// `[[activity]]` and `[[manage]]`.
+    pub activities: Vec<ActivityEntry>,
+    /// `[deny]`: whether the defaults stand on it.
+    pub deny_defaults: bool,
+    /// `[deny]`: what is added.
+    pub deny: Vec<Pattern>,
+}
+
+/// `[pdp]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PdpEntry {
+    /// `host:port`.
+    pub address: String,
+    /// Plain COPS may go to an address that is not loopback.
+    pub allow_plain: bool,
+    /// How long the plan is kept without a PDP.
+    pub plan_ttl: Duration,
+    /// How often readings are sent, where the PDP does not ask for less.
+    pub reading_interval: Duration,
+    /// What the wait between attempts to connect grows to.
+    pub retry_max: Duration,
+}
+
+/// Where the simulated things are.
+#[derive(Debug, Clone)]
+pub enum PlantEntry {
+    /// Nothing is simulated.
+    None,
+    /// In the plant behind this socket, whose figures count.
+    Shared(PathBuf),
+    /// In a plant of the agent's own, made of the file's figures.
+    Private(Box<PlantConfig>),
+}
+
+/// A server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerEntry {
+    /// Its name.
+    pub name: Name,
+    /// Whether it is simulated.
+    pub simulated: bool,
+    /// Whose figures count.
+    pub role: Role,
+    /// Processor capacity, which no plant knows, in thousandths of a core.
+    pub cpu_millicores: u32,
+    /// Memory capacity, which no plant knows, in mebibytes.
+    pub memory_mebibytes: u32,
+    /// Its figures; `None` where the shared plant has them.
+    pub facts: Option<ServerFacts>,
+}
+
+/// How a reserve is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReserveSource {
+    /// From the plant.
+    Simulated,
+    /// From a NUT server.
+    Nut {
+        /// `host:port`.
+        address: String,
+        /// Name of the UPS there.
+        ups: String,
+        /// What the file says of it.
+        figures: NutFigures,
+    },
+}
+
+/// A reserve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReserveEntry {
+    /// Its name.
+    pub name: Name,
+    /// How it is read.
+    pub source: ReserveSource,
+    /// Whose figures count.
+    pub role: Role,
+    /// The domain that its input hangs on, and how much its sight tells, if the file says so.
+    pub mains: Option<(Name, Witness)>,
+    /// Its figures; `None` where the shared plant has them.
+    pub facts: Option<ReserveFacts>,
+    /// How often it is read, in real time.
+    pub poll: Duration,
+    /// Age from which a reading is stale, in real time.
+    pub stale: Duration,
+}
+
+/// A line. All lines are simulated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineEntry {
+    /// Its name.
+    pub name: Name,
+    /// Whether this agent can switch it.
+    pub role: Role,
+    /// Its figures; `None` where the shared plant has them.
+    pub facts: Option<LineFacts>,
+}
+
+/// How an activity is stopped and started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActivitySource {
+    /// In the plant.
+    Simulated {
+        /// Whether it runs from the plant's start.
+        running: bool,
+    },
+    /// By commands.
+    Command(CommandActivity),
+    /// As processes.
+    Process {
+        /// Which ones.
+        pattern: Box<Pattern>,
+        /// How they are started.
+        start: Option<StartCommand>,
+    },
+}
+
+/// An activity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActivityEntry {
+    /// Its name and server.
+    pub key: ActivityKey,
+    /// Its figures.
+    pub facts: ActivityFacts,
+    /// How it is stopped and started.
+    pub source: ActivitySource,
+}
+
+impl AgentConfig {
+    /// Reads and checks an agent's file.
+    ///
+    /// # Errors
+    /// The first fault, with file, line, key and what was expected.
+    pub fn read(file: &Path) -> Result<Self, TomlError> {
+        check::check(&TomlFile::read(file)?, file)
+    }
+
+    /// Checks the text of an agent's file.
+    ///
+    /// # Errors
+    /// As [`AgentConfig::read`].
+    pub fn from_text(file: &Path, text: &str) -> Result<Self, TomlError> {
+        check::check(&TomlFile::from_text(file, text), file)
+    }
+
+    /// Names of what is real here; a clock scale is refused with any of it.
+    pub fn real_things(&self) -> Vec<String> {
+        let servers = self
+            .servers
+            .iter()
+            .filter(|s| !s.simulated)
+            .map(|s| format!("server {}", s.name));
+        let reserves = self
+            .reserves
+            .iter()
+            .filter(|r| r.source != ReserveSource::Simulated)
+            .map(|r| format!("reserve {}", r.name));
+        let activities = self
+            .activities
+            .iter()
+            .filter(|a| !matches!(a.source, ActivitySource::Simulated { .. }))
+            .map(|a| format!("activity {}", a.key.activity));
+        servers.chain(reserves).chain(activities).collect()
+    }
+}

@@ -1,0 +1,600 @@
+//! Servers, reserves, lines, and the plant that simulates some of them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use power_policy::model::{Changeover, Chemistry, LineMode, Name};
+use power_policy::plant;
+
+use super::check::{Place, role, witness};
+use super::form::{self, Form};
+use super::{LineEntry, PlantEntry, ReserveEntry, ReserveSource, ServerEntry};
+use crate::drivers::nut::NutFigures;
+use crate::engine::facts::{InletFacts, LineFacts, ReserveFacts, Role, ServerFacts, Witness};
+use crate::io::toml_file::{TomlError, TomlFile};
+
+/// How often a UPS is read; NUT's own drivers poll every 2 s.
+const NUT_POLL: Duration = Duration::from_secs(2);
+/// NUT's MAXAGE: upsd itself calls data stale after 15 s.
+const NUT_STALE: Duration = Duration::from_secs(15);
+/// How often the plant is read, in real time.
+const PLANT_POLL: Duration = Duration::from_millis(200);
+/// Five seconds without an answer of the plant, in real time.
+const PLANT_STALE: Duration = Duration::from_secs(5);
+/// Largest battery, in watt-hours (1 MWh).
+const MAX_WH: f64 = 1e6;
+/// The port of NUT (RFC 9271).
+const NUT_PORT: u16 = 3493;
+
+const PLANT_KNOWS: &str = "the plant knows its figures";
+const NOT_SIMULATED: &str = "it is for what is simulated";
+
+pub(super) fn servers(text: &TomlFile, form: &Form) -> Result<Vec<ServerEntry>, TomlError> {
+    let is_shared = form.plant.is_some();
+    let mut servers: Vec<ServerEntry> = Vec::new();
+    for (index, server) in form.server.iter().enumerate() {
+        let place = Place::of(text, "server", index);
+        let name = place.name("name", &server.name)?;
+        if servers.iter().any(|known| known.name == name) {
+            return place.fail("name", format!("{name:?} is taken already"));
+        }
+        let simulated = server.driver == form::HostDriver::Simulated;
+        let facts = if simulated && is_shared {
+            let given = [
+                ("idle_watts", server.idle_watts.is_some()),
+                ("peak_watts", server.peak_watts.is_some()),
+                ("boot_seconds", server.boot_seconds.is_some()),
+                ("boot_joules", server.boot_joules.is_some()),
+                ("halt_seconds", server.halt_seconds.is_some()),
+                ("halt_joules", server.halt_joules.is_some()),
+                ("starter", server.starter.is_some()),
+                ("fan_in", server.fan_in.is_some()),
+                ("inlets", server.inlets.is_some()),
+            ];
+            place.refuse(&given, PLANT_KNOWS)?;
+            None
+        } else {
+            Some(server_facts(&place, server, simulated)?)
+        };
+        servers.push(ServerEntry {
+            name,
+            simulated,
+            role: role(server.role),
+            cpu_millicores: server.cpu_millicores.unwrap_or(0),
+            memory_mebibytes: server.memory_mebibytes.unwrap_or(0),
+            facts,
+        });
+    }
+    Ok(servers)
+}
+
+fn server_facts(place: &Place<'_>, server: &form::Server, simulated: bool) -> Result<ServerFacts, TomlError> {
+    let idle = place.needs(
+        "idle_watts",
+        server.idle_watts,
+        "its draw with nothing running, in watts",
+    )?;
+    let peak = place.needs("peak_watts", server.peak_watts, "its largest draw, in watts")?;
+    let idle_milliwatts = place.milliwatts("idle_watts", Some(idle), 0)?;
+    let peak_milliwatts = place.milliwatts("peak_watts", Some(peak), 0)?;
+    if peak_milliwatts < idle_milliwatts {
+        return place.fail(
+            "peak_watts",
+            format!("is {peak}, expected at least the idle draw of {idle}"),
+        );
+    }
+    let inlets = place.needs(
+        "inlets",
+        server.inlets.as_deref().filter(|inlets| !inlets.is_empty()),
+        "its mains feeds, as in [{ domain = \"feedA\", max_watts = 800 }]",
+    )?;
+    let mut feeds: Vec<InletFacts> = Vec::new();
+    for inlet in inlets {
+        let domain = place.name("inlets", &inlet.domain)?;
+        if feeds.iter().any(|known| known.domain == domain) {
+            return place.fail("inlets", format!("domain {domain:?} stands there twice"));
+        }
+        let max_milliwatts = place.milliwatts("inlets", Some(inlet.max_watts), 0)?;
+        feeds.push(InletFacts {
+            domain,
+            max_milliwatts,
+        });
+    }
+    if simulated {
+        let of_plant = [
+            ("boot_joules", server.boot_joules.is_some()),
+            ("halt_joules", server.halt_joules.is_some()),
+        ];
+        place.refuse(
+            &of_plant,
+            "a simulated server's energies follow from its watts and times",
+        )?;
+    }
+    Ok(ServerFacts {
+        role: role(server.role),
+        idle_milliwatts,
+        peak_milliwatts,
+        cpu_millicores: server.cpu_millicores.unwrap_or(0),
+        memory_mebibytes: server.memory_mebibytes.unwrap_or(0),
+        boot_millis: place.millis("boot_seconds", server.boot_seconds, 0)?,
+        boot_joules: place.joules("boot_joules", server.boot_joules)?,
+        halt_millis: place.millis("halt_seconds", server.halt_seconds, 0)?,
+        halt_joules: place.joules("halt_joules", server.halt_joules)?,
+        starter: place.optional_name("starter", server.starter.as_ref())?,
+        fan_in: server.fan_in.unwrap_or(0),
+        simulated,
+        inlets: feeds,
+        can_power: simulated,
+    })
+}
+
+pub(super) fn reserves(
+    text: &TomlFile,
+    form: &Form,
+    servers: &[ServerEntry],
+) -> Result<Vec<ReserveEntry>, TomlError> {
+    let mut reserves: Vec<ReserveEntry> = Vec::new();
+    for (index, reserve) in form.reserve.iter().enumerate() {
+        let place = Place::of(text, "reserve", index);
+        let entry = match reserve.driver {
+            form::ReserveDriver::Nut => nut_reserve(&place, reserve, servers)?,
+            form::ReserveDriver::Simulated => {
+                simulated_reserve(&place, reserve, servers, form.plant.is_some())?
+            }
+        };
+        if reserves.iter().any(|known| known.name == entry.name) {
+            return place.fail("name", format!("{:?} is taken already", entry.name));
+        }
+        reserves.push(entry);
+    }
+    Ok(reserves)
+}
+
+fn nut_reserve(
+    place: &Place<'_>,
+    reserve: &form::Reserve,
+    servers: &[ServerEntry],
+) -> Result<ReserveEntry, TomlError> {
+    let given = [
+        ("charge_percent", reserve.charge_percent.is_some()),
+        ("recharge_watts", reserve.recharge_watts.is_some()),
+        ("reference_watts", reserve.reference_watts.is_some()),
+    ];
+    place.refuse(&given, NOT_SIMULATED)?;
+    let ups = place.needs("ups", reserve.ups.clone(), "the name of the UPS at its upsd")?;
+    if ups.is_empty()
+        || !ups
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    {
+        return place.fail(
+            "ups",
+            format!("is {ups:?}, expected letters, digits, '-', '_' and '.'"),
+        );
+    }
+    let address = reserve.address.as_deref().unwrap_or("127.0.0.1");
+    let address = match address.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0) => {
+            address.to_owned()
+        }
+        None if !address.is_empty() => format!("{address}:{NUT_PORT}"),
+        _ => return place.fail("address", format!("is {address:?}, expected host or host:port")),
+    };
+    let name = reserve.name.clone().unwrap_or_else(|| format!("{ups}@{address}"));
+    let facts = reserve_facts(place, reserve, servers, false)?;
+    let figures = NutFigures {
+        capacity_joules: facts.capacity_joules,
+        health_permille: permille(place, "health_percent", reserve.health_percent, 1_000)?,
+        cutoff_joules: facts.cutoff_joules,
+        nominal_milliwatts: optional_milliwatts(place, "nominal_watts", reserve.nominal_watts)?,
+        load_milliwatts: optional_milliwatts(place, "load_watts", reserve.load_watts)?,
+    };
+    Ok(ReserveEntry {
+        name: place.name("name", &name)?,
+        source: ReserveSource::Nut {
+            address,
+            ups,
+            figures,
+        },
+        role: facts.role,
+        mains: facts.mains.clone(),
+        poll: place.duration("poll_seconds", reserve.poll_seconds, NUT_POLL, 0.1)?,
+        stale: place.duration("stale_seconds", reserve.stale_seconds, NUT_STALE, 1.0)?,
+        facts: Some(facts),
+    })
+}
+
+fn simulated_reserve(
+    place: &Place<'_>,
+    reserve: &form::Reserve,
+    servers: &[ServerEntry],
+    is_shared: bool,
+) -> Result<ReserveEntry, TomlError> {
+    let given = [
+        ("ups", reserve.ups.is_some()),
+        ("address", reserve.address.is_some()),
+        ("health_percent", reserve.health_percent.is_some()),
+        ("nominal_watts", reserve.nominal_watts.is_some()),
+        ("load_watts", reserve.load_watts.is_some()),
+    ];
+    place.refuse(&given, "it is for a NUT reserve")?;
+    let name = place.needs("name", reserve.name.as_ref(), "the name of the reserve")?;
+    let facts = if is_shared {
+        let given = [
+            ("chemistry", reserve.chemistry.is_some()),
+            ("capacity_wh", reserve.capacity_wh.is_some()),
+            ("charge_percent", reserve.charge_percent.is_some()),
+            ("cutoff_percent", reserve.cutoff_percent.is_some()),
+            ("max_watts", reserve.max_watts.is_some()),
+            ("recharge_watts", reserve.recharge_watts.is_some()),
+            ("efficiency_percent", reserve.efficiency_percent.is_some()),
+            ("peukert_exponent", reserve.peukert_exponent.is_some()),
+            ("reference_watts", reserve.reference_watts.is_some()),
+            ("fan_out", reserve.fan_out.is_some()),
+            ("feeds", reserve.feeds.is_some()),
+        ];
+        place.refuse(&given, PLANT_KNOWS)?;
+        None
+    } else {
+        Some(reserve_facts(place, reserve, servers, true)?)
+    };
+    let mains = match &facts {
+        Some(facts) => facts.mains.clone(),
+        None => given_mains(place, reserve)?,
+    };
+    Ok(ReserveEntry {
+        name: place.name("name", name)?,
+        source: ReserveSource::Simulated,
+        role: role(reserve.role),
+        mains,
+        facts,
+        poll: place.duration("poll_seconds", reserve.poll_seconds, PLANT_POLL, 0.01)?,
+        stale: place.duration("stale_seconds", reserve.stale_seconds, PLANT_STALE, 1.0)?,
+    })
+}
+
+fn reserve_facts(
+    place: &Place<'_>,
+    reserve: &form::Reserve,
+    servers: &[ServerEntry],
+    simulated: bool,
+) -> Result<ReserveFacts, TomlError> {
+    let capacity = place.needs(
+        "capacity_wh",
+        reserve.capacity_wh,
+        "the energy of its full battery, in watt-hours",
+    )?;
+    // Watt-hours in thousandths are 3.6 J each.
+    let capacity_joules = place.thousandths("capacity_wh", Some(capacity), 0, 0.001, MAX_WH)? * 36 / 10;
+    let chemistry = reserve.chemistry.unwrap_or_default();
+    // A lead-acid battery that is drained below a fifth is hurt (policy defaults: lead-acid 20 %, else 10 %).
+    let default_cutoff = if chemistry == form::Chemistry::LeadAcid {
+        200
+    } else {
+        100
+    };
+    let cutoff = u64::from(permille(
+        place,
+        "cutoff_percent",
+        reserve.cutoff_percent,
+        default_cutoff,
+    )?);
+    let max = place.needs(
+        "max_watts",
+        reserve.max_watts,
+        "the largest power that it gives, in watts",
+    )?;
+    let feeds = match &reserve.feeds {
+        Some(feeds) => feeds
+            .iter()
+            .map(|fed| place.name("feeds", fed))
+            .collect::<Result<Vec<Name>, _>>()?,
+        // One server and one UPS: what else would it feed.
+        None => match servers {
+            [only] => vec![only.name.clone()],
+            _ => {
+                return place.fail(
+                    "feeds",
+                    "is missing, expected the names of the servers that it feeds",
+                );
+            }
+        },
+    };
+    if feeds.iter().collect::<BTreeSet<_>>().len() != feeds.len() {
+        return place.fail("feeds", "names a server twice");
+    }
+    let peukert = place.thousandths("peukert_exponent", reserve.peukert_exponent, 1_000, 1.0, 2.0)?;
+    let mains = match given_mains(place, reserve)? {
+        Some(mains) => Some(mains),
+        // The input of a UPS hangs on the feed that its servers would have without it, if there is only one.
+        None => only_domain(&feeds, servers).map(|domain| (domain, Witness::Inlet)),
+    };
+    if mains.is_none() && !simulated {
+        let problem = "is missing, expected the mains domain that its input hangs on";
+        return place.fail("domain", problem);
+    }
+    Ok(ReserveFacts {
+        role: role(reserve.role),
+        chemistry: match chemistry {
+            form::Chemistry::LeadAcid => Chemistry::LeadAcid,
+            form::Chemistry::Lithium => Chemistry::Lithium,
+            form::Chemistry::Nickel => Chemistry::Nickel,
+            form::Chemistry::Supercapacitor => Chemistry::Supercapacitor,
+            form::Chemistry::Other => Chemistry::Other,
+        },
+        capacity_joules,
+        cutoff_joules: capacity_joules * cutoff / 1_000,
+        max_discharge_milliwatts: place.milliwatts("max_watts", Some(max), 0)?,
+        efficiency_permille: permille(place, "efficiency_percent", reserve.efficiency_percent, 900)?,
+        peukert_permille: u32::try_from(peukert).unwrap_or(1_000),
+        fan_out: reserve.fan_out.unwrap_or(0),
+        simulated,
+        feeds,
+        mains,
+        // Set from the real time of the entry, by whoever knows the clock scale.
+        stale_after_millis: 0,
+    })
+}
+
+fn given_mains(place: &Place<'_>, reserve: &form::Reserve) -> Result<Option<(Name, Witness)>, TomlError> {
+    match (
+        place.optional_name("domain", reserve.domain.as_ref())?,
+        reserve.witness,
+    ) {
+        (Some(domain), given) => Ok(Some((domain, witness(given.unwrap_or_default())))),
+        (None, Some(_)) => place.fail("witness", "has no place here: it needs a domain"),
+        (None, None) => Ok(None),
+    }
+}
+
+fn only_domain(feeds: &[Name], servers: &[ServerEntry]) -> Option<Name> {
+    let domains: BTreeSet<&Name> = servers
+        .iter()
+        .filter(|server| feeds.contains(&server.name))
+        .flat_map(|server| server.facts.iter().flat_map(|facts| &facts.inlets))
+        .map(|inlet| &inlet.domain)
+        .collect();
+    match domains.first() {
+        Some(only) if domains.len() == 1 => Some((*only).clone()),
+        _ => None,
+    }
+}
+
+fn permille(place: &Place<'_>, key: &str, percent: Option<f64>, default: u32) -> Result<u32, TomlError> {
+    let thousandths = place.thousandths(key, percent, u64::from(default) * 100, 0.0, 100.0)?;
+    Ok(u32::try_from(thousandths / 100).unwrap_or(1_000))
+}
+
+fn optional_milliwatts(place: &Place<'_>, key: &str, watts: Option<f64>) -> Result<Option<u32>, TomlError> {
+    watts
+        .map(|watts| place.milliwatts(key, Some(watts), 0))
+        .transpose()
+}
+
+pub(super) fn lines(text: &TomlFile, form: &Form) -> Result<Vec<LineEntry>, TomlError> {
+    let mut lines: Vec<LineEntry> = Vec::new();
+    for (index, line) in form.line.iter().enumerate() {
+        let place = Place::of(text, "line", index);
+        let name = place.name("name", &line.name)?;
+        if lines.iter().any(|known| known.name == name) {
+            return place.fail("name", format!("{name:?} is taken already"));
+        }
+        let facts = if form.plant.is_some() {
+            let given = [
+                ("max_watts", line.max_watts.is_some()),
+                ("efficiency_percent", line.efficiency_percent.is_some()),
+                ("switch_millis", line.switch_millis.is_some()),
+                ("mode", line.mode.is_some()),
+                ("changeover", line.changeover.is_some()),
+                ("reserves", line.reserves.is_some()),
+                ("servers", line.servers.is_some()),
+            ];
+            place.refuse(&given, PLANT_KNOWS)?;
+            None
+        } else {
+            Some(line_facts(&place, line)?)
+        };
+        lines.push(LineEntry {
+            name,
+            role: role(line.role),
+            facts,
+        });
+    }
+    Ok(lines)
+}
+
+fn line_facts(place: &Place<'_>, line: &form::Line) -> Result<LineFacts, TomlError> {
+    let max = place.needs(
+        "max_watts",
+        line.max_watts,
+        "the largest power at its input, in watts",
+    )?;
+    let members = |key: &str, names: &Option<Vec<String>>| {
+        let names = place.needs(key, names.as_deref(), "the names of its members")?;
+        names
+            .iter()
+            .map(|name| place.name(key, name))
+            .collect::<Result<Vec<Name>, _>>()
+    };
+    Ok(LineFacts {
+        role: role(line.role),
+        milliwatts: place.milliwatts("max_watts", Some(max), 0)?,
+        efficiency_permille: permille(place, "efficiency_percent", line.efficiency_percent, 1_000)?,
+        switch_millis: line.switch_millis.unwrap_or(0),
+        mode: match line.mode.unwrap_or_default() {
+            form::LineMode::Shared => LineMode::Shared,
+            form::LineMode::Exclusive => LineMode::Exclusive,
+        },
+        changeover: match line.changeover.unwrap_or_default() {
+            form::Changeover::Parallel => Changeover::Parallel,
+            form::Changeover::Ats => Changeover::Ats,
+            form::Changeover::Bridge => Changeover::Bridge,
+        },
+        simulated: true,
+        reserves: members("reserves", &line.reserves)?,
+        servers: members("servers", &line.servers)?,
+    })
+}
+
+/// The plant behind a socket, or one made of the simulated things of the file.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn plant(
+    text: &TomlFile,
+    form: &Form,
+    folder: &Path,
+    servers: &[ServerEntry],
+    reserves: &[ReserveEntry],
+    lines: &[LineEntry],
+    domains: &[(Name, Witness)],
+) -> Result<PlantEntry, TomlError> {
+    if let Some(shared) = &form.plant {
+        return Ok(PlantEntry::Shared(folder.join(&shared.socket)));
+    }
+    let is_simulated = |reserve: &&ReserveEntry| reserve.source == ReserveSource::Simulated;
+    let any = servers.iter().any(|server| server.simulated)
+        || reserves.iter().any(|reserve| is_simulated(&reserve))
+        || !lines.is_empty()
+        || form
+            .activity
+            .iter()
+            .any(|activity| activity.driver == form::ActivityDriver::Simulated);
+    if !any {
+        return match domains.first() {
+            None => Ok(PlantEntry::None),
+            Some(_) => Err(text.error_at(
+                Some(("domain", 0)),
+                "name",
+                "has no place here: without a plant a reserve says what its mains is".to_owned(),
+            )),
+        };
+    }
+    let simulated = || servers.iter().filter(|server| server.simulated);
+    let supplies = |server: &Name| {
+        let feeding = reserves.iter().filter(is_simulated);
+        let feeding = feeding.filter(|r| r.facts.as_ref().is_some_and(|facts| facts.feeds.contains(server)));
+        feeding.map(|reserve| reserve.name.to_string()).collect()
+    };
+    let mut names: BTreeSet<&Name> = domains.iter().map(|(name, _)| name).collect();
+    let mut config = plant::PlantConfig::default();
+    for server in simulated() {
+        let Some(facts) = &server.facts else { continue };
+        names.extend(facts.inlets.iter().map(|inlet| &inlet.domain));
+        config.servers.push(plant::ServerConfig {
+            name: server.name.to_string(),
+            idle_milliwatts: u64::from(facts.idle_milliwatts),
+            peak_milliwatts: u64::from(facts.peak_milliwatts),
+            boot_millis: u64::from(facts.boot_millis),
+            halt_millis: u64::from(facts.halt_millis),
+            inlets: facts
+                .inlets
+                .iter()
+                .map(|inlet| plant::InletConfig {
+                    domain: inlet.domain.to_string(),
+                    max_milliwatts: u64::from(inlet.max_milliwatts),
+                })
+                .collect(),
+            supplies: supplies(&server.name),
+            starter: facts.starter.as_ref().map(ToString::to_string),
+            starts_with_mains: true,
+            fan_in: facts.fan_in,
+            initial: plant::InitialPower::On,
+        });
+    }
+    for (index, reserve) in reserves
+        .iter()
+        .enumerate()
+        .filter(|(_, reserve)| is_simulated(reserve))
+    {
+        let (Some(facts), Some(form)) = (&reserve.facts, form.reserve.get(index)) else {
+            continue;
+        };
+        let place = Place::of(text, "reserve", index);
+        let charge = u64::from(permille(&place, "charge_percent", form.charge_percent, 1_000)?);
+        let domain = facts.mains.as_ref().map(|(domain, _)| domain);
+        names.extend(domain);
+        config.reserves.push(plant::ReserveConfig {
+            name: reserve.name.to_string(),
+            chemistry: match facts.chemistry {
+                Chemistry::LeadAcid => plant::Chemistry::LeadAcid,
+                Chemistry::Lithium => plant::Chemistry::Lithium,
+                Chemistry::Nickel => plant::Chemistry::Nickel,
+                Chemistry::Supercapacitor => plant::Chemistry::Supercapacitor,
+                Chemistry::Other => plant::Chemistry::Other,
+            },
+            capacity_millijoules: facts.capacity_joules * 1_000,
+            charge_millijoules: facts.capacity_joules * charge,
+            cutoff_millijoules: facts.cutoff_joules * 1_000,
+            max_discharge_milliwatts: u64::from(facts.max_discharge_milliwatts),
+            efficiency_permille: u64::from(facts.efficiency_permille),
+            peukert_permille: u64::from(facts.peukert_permille),
+            reference_milliwatts: u64::from(place.milliwatts("reference_watts", form.reference_watts, 0)?),
+            recharge_milliwatts: match domain {
+                Some(_) => u64::from(place.milliwatts("recharge_watts", form.recharge_watts, 0)?),
+                None => 0,
+            },
+            recharge_domain: domain.map(ToString::to_string),
+            fan_out: facts.fan_out,
+        });
+    }
+    for line in lines {
+        let Some(facts) = &line.facts else { continue };
+        config.lines.push(plant::LineConfig {
+            name: line.name.to_string(),
+            reserves: facts.reserves.iter().map(ToString::to_string).collect(),
+            servers: facts.servers.iter().map(ToString::to_string).collect(),
+            max_milliwatts: u64::from(facts.milliwatts),
+            efficiency_permille: u64::from(facts.efficiency_permille),
+            switch_millis: u64::from(facts.switch_millis),
+            mode: match facts.mode {
+                LineMode::Shared => plant::LineMode::Shared,
+                LineMode::Exclusive => plant::LineMode::Exclusive,
+            },
+            changeover: match facts.changeover {
+                Changeover::Parallel => plant::Changeover::Parallel,
+                Changeover::Ats => plant::Changeover::Ats,
+                Changeover::Bridge => plant::Changeover::Bridge,
+            },
+        });
+    }
+    config.domains = names
+        .into_iter()
+        .map(|name| plant::DomainConfig {
+            name: name.to_string(),
+            present: true,
+        })
+        .collect();
+    config
+        .validate()
+        .map_err(|error| plant_error(text, &error, servers, reserves))?;
+    Ok(PlantEntry::Private(Box::new(config)))
+}
+
+/// What is wrong with the private plant, at the table of the file that it came from.
+fn plant_error(
+    text: &TomlFile,
+    error: &plant::ConfigError,
+    servers: &[ServerEntry],
+    reserves: &[ReserveEntry],
+) -> TomlError {
+    let nth = |mut positions: Box<dyn Iterator<Item = usize> + '_>| positions.nth(error.index);
+    let place = match error.list {
+        "servers" => {
+            let simulated = servers.iter().enumerate().filter(|(_, server)| server.simulated);
+            nth(Box::new(simulated.map(|(at, _)| at))).map(|at| ("server", at))
+        }
+        "reserves" => {
+            let simulated = reserves.iter().enumerate();
+            let simulated = simulated.filter(|(_, reserve)| reserve.source == ReserveSource::Simulated);
+            nth(Box::new(simulated.map(|(at, _)| at))).map(|at| ("reserve", at))
+        }
+        "lines" => Some(("line", error.index)),
+        _ => None,
+    };
+    text.error_at(place, error.key, error.problem.clone())
+}
+
+/// Whether a role actuates.
+pub(super) fn is_custodian(role: Role) -> bool {
+    role == Role::Custodian
+}

@@ -1,0 +1,272 @@
+//! From the file to what runs: the inventory, and a driver for each thing in it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use power_policy::plant::Plant;
+use tokio::time::{Instant, sleep};
+
+use crate::drivers::host::RealHost;
+use crate::drivers::nut::NutReserve;
+use crate::drivers::plant_link::{PlantClient, PlantLinkError};
+use crate::drivers::process::{DenyList, ProcessActivity, ProcessTable};
+use crate::drivers::simulated::{
+    SimulatedActivity, SimulatedHost, SimulatedLine, SimulatedReserve, Simulation,
+};
+use crate::engine::Inventory;
+use crate::engine::facts::{Role, SightFacts, Thing, Witness};
+use crate::io::clock::BootClock;
+use crate::io::config::{ActivitySource, AgentConfig, PlantEntry, ReserveSource};
+use crate::io::supervise::Drivers;
+
+/// How often the plant is read, in real time; whatever happens in a shared one is told at once besides.
+const PLANT_POLL: Duration = Duration::from_millis(250);
+/// How often processes and commands are looked at.
+const PROCESS_POLL: Duration = Duration::from_secs(1);
+/// Age from which a sight of the plant is stale, in real time.
+const PLANT_STALE: Duration = Duration::from_secs(5);
+/// How long a plant that does not listen yet is waited for, in real time.
+const PLANT_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is tried meanwhile.
+const PLANT_RETRY: Duration = Duration::from_millis(50);
+
+/// What the agent is made of.
+pub(super) struct Assembly {
+    /// What it reports.
+    pub(super) inventory: Inventory,
+    /// How it sees and moves that.
+    pub(super) drivers: Drivers,
+    /// The plant, if anything is simulated.
+    pub(super) plant: Option<PlantClient>,
+}
+
+/// Connects to the plant, or makes one, and builds everything.
+///
+/// # Errors
+/// The plant is not there, or does not know what the file names.
+pub(super) async fn assemble(config: &AgentConfig, clock: BootClock) -> Result<Assembly, PlantLinkError> {
+    let plant = plant(config, clock).await?;
+    let simulation = plant.clone().map(|client| Simulation::new(client, clock.scale()));
+    let mut assembly = Assembly {
+        inventory: Inventory::default(),
+        drivers: Drivers::default(),
+        plant,
+    };
+    assembly.add_servers(config, clock, simulation.as_ref()).await?;
+    assembly.add_domains(config, clock, simulation.as_ref());
+    assembly.add_reserves(config, clock, simulation.as_ref()).await?;
+    assembly.add_lines(config, simulation.as_ref()).await?;
+    assembly.add_activities(config, simulation.as_ref()).await?;
+    Ok(assembly)
+}
+
+async fn plant(config: &AgentConfig, clock: BootClock) -> Result<Option<PlantClient>, PlantLinkError> {
+    match &config.plant {
+        PlantEntry::None => Ok(None),
+        PlantEntry::Private(plant) => {
+            let begun = clock.now().engine;
+            // The file was checked with this very value.
+            let plant = Plant::new(plant.as_ref().clone())
+                .map_err(|error| PlantLinkError::Refused(error.to_string()))?;
+            let passed = Arc::new(move || clock.now().engine.saturating_sub(begun));
+            Ok(Some(PlantClient::in_process(
+                plant,
+                config.name.as_str(),
+                clock.scale(),
+                passed,
+            )))
+        }
+        PlantEntry::Shared(path) => {
+            let begun = Instant::now();
+            loop {
+                match PlantClient::connect(path, config.name.as_str()).await {
+                    Err(PlantLinkError::Connect { .. }) if begun.elapsed() < PLANT_PATIENCE => {
+                        sleep(PLANT_RETRY).await;
+                    }
+                    connected => return connected.map(Some),
+                }
+            }
+        }
+    }
+}
+
+/// The file was checked: what is simulated has a plant.
+fn needed(simulation: Option<&Simulation>) -> Result<&Simulation, PlantLinkError> {
+    simulation.ok_or(PlantLinkError::Closed)
+}
+
+impl Assembly {
+    async fn add_servers(
+        &mut self,
+        config: &AgentConfig,
+        clock: BootClock,
+        simulation: Option<&Simulation>,
+    ) -> Result<(), PlantLinkError> {
+        for server in &config.servers {
+            let facts = match &server.facts {
+                Some(facts) => facts.clone(),
+                None => {
+                    let (cpu, memory) = (server.cpu_millicores, server.memory_mebibytes);
+                    needed(simulation)?
+                        .server(&server.name, server.role, cpu, memory)
+                        .await?
+                }
+            };
+            if server.simulated {
+                let driver =
+                    SimulatedHost::new(needed(simulation)?.clone(), server.name.clone(), server.role);
+                self.drivers
+                    .add_host(server.name.clone(), Box::new(driver), PLANT_POLL);
+                for inlet in &facts.inlets {
+                    // A server's sight of its own inlets. Its starter's is another's: it may have better ones.
+                    if server.role == Role::Custodian {
+                        self.add_sight(&inlet.domain, Witness::Inlet, clock);
+                    }
+                }
+            } else if server.role == Role::Custodian {
+                self.drivers
+                    .add_host(server.name.clone(), Box::new(RealHost), PROCESS_POLL);
+            }
+            self.inventory
+                .servers
+                .insert(server.name.clone(), Thing::new(facts));
+        }
+        Ok(())
+    }
+
+    fn add_sight(&mut self, domain: &power_policy::model::Name, witness: Witness, clock: BootClock) {
+        let stale_after_millis = clock.scaled_millis(PLANT_STALE);
+        let facts = SightFacts {
+            witness,
+            stale_after_millis,
+        };
+        self.inventory
+            .inlets
+            .entry(domain.clone())
+            .or_insert_with(|| Thing::new(facts));
+    }
+
+    fn add_domains(&mut self, config: &AgentConfig, clock: BootClock, simulation: Option<&Simulation>) {
+        for (domain, witness) in &config.domains {
+            self.inventory.inlets.remove(domain);
+            self.add_sight(domain, *witness, clock);
+            if let Some(simulation) = simulation {
+                self.drivers
+                    .add_domain(domain.clone(), simulation.clone(), PLANT_POLL);
+            }
+        }
+    }
+
+    async fn add_reserves(
+        &mut self,
+        config: &AgentConfig,
+        clock: BootClock,
+        simulation: Option<&Simulation>,
+    ) -> Result<(), PlantLinkError> {
+        for reserve in &config.reserves {
+            let mut facts = match &reserve.facts {
+                Some(facts) => facts.clone(),
+                None => {
+                    needed(simulation)?
+                        .reserve(&reserve.name, reserve.role, reserve.mains.clone())
+                        .await?
+                }
+            };
+            facts.stale_after_millis = clock.scaled_millis(reserve.stale);
+            match &reserve.source {
+                ReserveSource::Simulated => {
+                    let domain = facts.mains.as_ref().map(|(domain, _)| domain.clone());
+                    let driver =
+                        SimulatedReserve::new(needed(simulation)?.clone(), reserve.name.clone(), domain);
+                    self.drivers
+                        .add_reserve(reserve.name.clone(), Box::new(driver), reserve.poll);
+                }
+                ReserveSource::Nut {
+                    address,
+                    ups,
+                    figures,
+                } => {
+                    let driver = NutReserve::new(address.clone(), ups.clone(), *figures);
+                    self.drivers
+                        .add_reserve(reserve.name.clone(), Box::new(driver), reserve.poll);
+                }
+            }
+            self.inventory
+                .reserves
+                .insert(reserve.name.clone(), Thing::new(facts));
+        }
+        Ok(())
+    }
+
+    async fn add_lines(
+        &mut self,
+        config: &AgentConfig,
+        simulation: Option<&Simulation>,
+    ) -> Result<(), PlantLinkError> {
+        for line in &config.lines {
+            let simulation = needed(simulation)?;
+            let facts = match &line.facts {
+                Some(facts) => facts.clone(),
+                None => simulation.line(&line.name, line.role).await?,
+            };
+            let driver = SimulatedLine::new(simulation.clone(), line.name.clone());
+            self.drivers
+                .add_line(line.name.clone(), Box::new(driver), PLANT_POLL);
+            self.inventory.lines.insert(line.name.clone(), Thing::new(facts));
+        }
+        Ok(())
+    }
+
+    async fn add_activities(
+        &mut self,
+        config: &AgentConfig,
+        simulation: Option<&Simulation>,
+    ) -> Result<(), PlantLinkError> {
+        let table = Rc::new(ProcessTable::of_this_machine());
+        let deny = Rc::new(deny_list(config));
+        for activity in &config.activities {
+            let (key, facts) = (&activity.key, &activity.facts);
+            let millis = |millis: u32| Duration::from_millis(u64::from(millis));
+            match &activity.source {
+                ActivitySource::Simulated { running } => {
+                    let simulation = needed(simulation)?;
+                    simulation
+                        .declare(&key.server, &key.activity, facts.milliwatts, *running)
+                        .await?;
+                    let (server, name) = (key.server.clone(), key.activity.clone());
+                    let driver = SimulatedActivity::new(simulation.clone(), server, name, facts);
+                    self.drivers
+                        .add_activity(key.clone(), Box::new(driver), PLANT_POLL);
+                }
+                ActivitySource::Command(command) => {
+                    self.drivers
+                        .add_activity(key.clone(), Box::new(command.clone()), PROCESS_POLL);
+                }
+                ActivitySource::Process { pattern, start } => {
+                    let driver = ProcessActivity::new(
+                        key.activity.clone(),
+                        Rc::clone(&table),
+                        Rc::clone(&deny),
+                        pattern.as_ref().clone(),
+                        start.clone(),
+                        millis(facts.stop_millis),
+                        millis(facts.start_millis),
+                    );
+                    self.drivers
+                        .add_activity(key.clone(), Box::new(driver), PROCESS_POLL);
+                }
+            }
+            self.inventory
+                .activities
+                .insert(key.clone(), Thing::new(facts.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// What this agent never touches.
+pub(crate) fn deny_list(config: &AgentConfig) -> DenyList {
+    let own_pid = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
+    DenyList::new(own_pid, config.deny_defaults, config.deny.clone())
+}

@@ -1,0 +1,201 @@
+//! The connection to the PDP: made with back-off, read by the agent's loop, written by a task of its own so that a PDP
+//! that does not read holds up nothing else.
+
+use std::io;
+use std::time::Duration;
+
+use cops_codec::limits::Limits;
+use cops_codec::tokio_codec::{CodecError, CopsCodec};
+use cops_codec::wire::PdpAddress;
+use cops_codec::{DecodeError, Frame};
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::codec::Framed;
+
+use crate::io::config::PdpEntry;
+
+/// How long an attempt to connect may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How long the last messages may take to leave when a connection is closed.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
+/// Frames that wait for the writing task; what is more waits in the session, which has bounds of its own.
+const WRITE_QUEUE: usize = 16;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    /// The name is not known, or nobody listens there.
+    #[error("{address}: {source}")]
+    Io {
+        /// `host:port`.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Nothing came of it in time.
+    #[error("{address}: no connection within {} s", CONNECT_LIMIT.as_secs())]
+    Silent {
+        /// `host:port`.
+        address: String,
+    },
+    /// Plain COPS does not go there.
+    #[error(
+        "{address} is {found}, which is not loopback: plain COPS goes there only with allow_plain = true"
+    )]
+    NotLoopback {
+        /// `host:port`.
+        address: String,
+        /// What the name stands for.
+        found: std::net::IpAddr,
+    },
+}
+
+/// Makes a connection.
+pub(super) async fn connect(pdp: PdpEntry, limits: Limits) -> Result<Connection, ConnectError> {
+    let address = pdp.address;
+    let io = |source| ConnectError::Io {
+        address: address.clone(),
+        source,
+    };
+    let made = async {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for candidate in tokio::net::lookup_host(&address).await.map_err(io)? {
+            if !candidate.ip().is_loopback() && !pdp.allow_plain {
+                return Err(ConnectError::NotLoopback {
+                    address: address.clone(),
+                    found: candidate.ip(),
+                });
+            }
+            match TcpStream::connect(candidate).await {
+                Ok(stream) => return Connection::new(stream, limits).map_err(io),
+                Err(error) => last = error,
+            }
+        }
+        Err(io(last))
+    };
+    match timeout(CONNECT_LIMIT, made).await {
+        Ok(made) => made,
+        Err(_) => Err(ConnectError::Silent {
+            address: address.clone(),
+        }),
+    }
+}
+
+/// A connection.
+pub(super) struct Connection {
+    /// The PDP at the other end.
+    pub(super) peer: PdpAddress,
+    reader: SplitStream<Framed<TcpStream, CopsCodec>>,
+    /// `None` once nothing more is sent.
+    frames: Option<mpsc::Sender<Frame>>,
+    writer: JoinHandle<()>,
+    /// A frame that waits for room.
+    waiting: Option<Frame>,
+}
+
+/// What came.
+pub(super) enum Received {
+    /// A frame, or the end of all framing.
+    Frame(Result<Frame, DecodeError>),
+    /// The end of the transport.
+    End(String),
+}
+
+impl Connection {
+    fn new(stream: TcpStream, limits: Limits) -> io::Result<Self> {
+        // Messages are small and wait for nobody.
+        stream.set_nodelay(true)?;
+        let peer = stream.peer_addr()?;
+        let (sink, reader) = CopsCodec::connection(stream, limits).split();
+        let (frames, queue) = mpsc::channel(WRITE_QUEUE);
+        Ok(Self {
+            peer: PdpAddress {
+                address: peer.ip(),
+                port: peer.port(),
+            },
+            reader,
+            frames: Some(frames),
+            writer: tokio::task::spawn_local(write(sink, queue)),
+            waiting: None,
+        })
+    }
+
+    /// Sends what `next` has, as far as there is room.
+    pub(super) fn send(&mut self, mut next: impl FnMut() -> Option<Frame>) {
+        let Some(frames) = &self.frames else { return };
+        while let Some(frame) = self.waiting.take().or_else(&mut next) {
+            match frames.try_send(frame) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(frame)) => {
+                    self.waiting = Some(frame);
+                    return;
+                }
+                // The writing task has ended: the reader is about to see why.
+                Err(mpsc::error::TrySendError::Closed(_)) => return,
+            }
+        }
+    }
+
+    /// What comes next; `None` when there is room again for a frame that waits.
+    pub(super) async fn next(&mut self) -> Option<Received> {
+        let Self {
+            reader,
+            frames,
+            waiting,
+            ..
+        } = self;
+        let room = async {
+            match (frames, waiting) {
+                // An error means that the writing task has ended; the reader is about to see why.
+                (Some(frames), Some(_)) => match frames.reserve().await {
+                    Ok(_) => {}
+                    Err(_) => std::future::pending().await,
+                },
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = room => None,
+            received = reader.next() => Some(match received {
+                Some(Ok(frame)) => Received::Frame(Ok(frame)),
+                Some(Err(CodecError::Framing(error))) => Received::Frame(Err(error)),
+                Some(Err(error)) => Received::End(error.to_string()),
+                None => Received::End("the PDP closed it".to_owned()),
+            }),
+        }
+    }
+
+    /// Sends the rest and closes.
+    pub(super) async fn close(mut self, next: impl FnMut() -> Option<Frame>) {
+        self.send(next);
+        if let (Some(frames), Some(frame)) = (&self.frames, self.waiting.take()) {
+            let _ = frames.try_send(frame);
+        }
+        self.frames = None;
+        if timeout(FAREWELL_LIMIT, &mut self.writer).await.is_err() {
+            self.writer.abort();
+        }
+    }
+}
+
+async fn write(mut sink: SplitSink<Framed<TcpStream, CopsCodec>, Frame>, mut queue: mpsc::Receiver<Frame>) {
+    while let Some(frame) = queue.recv().await {
+        if sink.feed(frame).await.is_err() {
+            return;
+        }
+        while let Ok(frame) = queue.try_recv() {
+            if sink.feed(frame).await.is_err() {
+                return;
+            }
+        }
+        if sink.flush().await.is_err() {
+            return;
+        }
+    }
+    // An error here is the end all the same.
+    let _ = sink.close().await;
+}

@@ -1,0 +1,449 @@
+//! The agent's program: `pep-agent run --config FILE [--clock-scale N]`.
+//!
+//! One thread, one loop. It owns the [`Node`], which decides everything, and gives it one input at a time: what drivers
+//! saw and did, what the PDP sent, what the operator asked, what has become due. After each input it keeps what must not
+//! be forgotten, hands out actions, and sends. A task a driver and one that writes to the PDP stand beside it
+//! ([`crate::io::supervise`], `connection`).
+
+mod assemble;
+mod connection;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cops_codec::session::pep::reconnect::{Attempt, Reconnect, ReconnectConfig};
+use cops_codec::wire::PepId;
+use futures::future::LocalBoxFuture;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
+
+use self::assemble::Assembly;
+pub(crate) use self::assemble::deny_list;
+use self::connection::{ConnectError, Connection, Received};
+use crate::drivers::plant_link::{PlantClient, PlantLinkError, PlantWatch};
+use crate::engine::EngineSettings;
+use crate::io::clock::BootClock;
+use crate::io::config::{AgentConfig, PlantEntry};
+use crate::io::local::{LocalAnswer, LocalRequest, LocalSocket};
+use crate::io::state::{StateDir, StateError, StateFile, boot_id};
+use crate::io::supervise::{DriverEvent, Drivers};
+use crate::io::toml_file::TomlError;
+use crate::limits;
+use crate::node::{Node, NodeConfig, NodeEvent};
+
+/// Arguments of `pep-agent run`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunArgs {
+    /// The agent's file
+    #[arg(long)]
+    pub config: PathBuf,
+    /// How many simulated seconds pass in a real one; only where everything is simulated
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::MAX_CLOCK_SCALE)))]
+    pub clock_scale: u32,
+}
+
+/// Why an agent does not run, or does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Its file is wrong: exit status 2.
+    #[error(transparent)]
+    Config(#[from] TomlError),
+    /// A clock scale and something real: exit status 2.
+    #[error("--clock-scale {scale} is for simulations, and {thing} is real")]
+    Scale {
+        /// The scale.
+        scale: u32,
+        /// The first real thing.
+        thing: String,
+    },
+    /// The plant is not there, or does not know what the file names.
+    #[error("{0}")]
+    Plant(#[from] PlantLinkError),
+    /// The state folder cannot be used.
+    #[error("{0}")]
+    State(#[from] StateError),
+    /// The local socket cannot be had.
+    #[error("cannot listen on {}: {source}", path.display())]
+    Listen {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals: {0}")]
+    Signals(std::io::Error),
+    /// The name is none that COPS can carry.
+    #[error("the agent's name: {0}")]
+    Name(String),
+    /// The plant that it lives in has ended.
+    #[error("the plant has ended")]
+    PlantEnded,
+}
+
+impl RunError {
+    /// Exit status of the program.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Scale { .. } | Self::Name(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Runs an agent until SIGINT or SIGTERM.
+///
+/// # Errors
+/// Why it does not run or go on.
+pub async fn run(args: &RunArgs) -> Result<(), RunError> {
+    let config = AgentConfig::read(&args.config)?;
+    if args.clock_scale != 1
+        && let Some(thing) = config.real_things().into_iter().next()
+    {
+        return Err(RunError::Scale {
+            scale: args.clock_scale,
+            thing,
+        });
+    }
+    let interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let local = tokio::task::LocalSet::new();
+    local
+        .run_until(async {
+            let agent = Agent::start(config, BootClock::new(args.clock_scale)).await?;
+            agent.live(interrupt, terminate).await
+        })
+        .await
+}
+
+/// A running agent.
+struct Agent {
+    config: AgentConfig,
+    clock: BootClock,
+    node: Node,
+    drivers: Drivers,
+    plant: Option<PlantClient>,
+    watch: Option<PlantWatch>,
+    socket: LocalSocket,
+    state: StateDir,
+    kept: StateFile,
+    reconnect: Reconnect,
+    connecting: Option<LocalBoxFuture<'static, Result<Connection, ConnectError>>>,
+    connection: Option<Connection>,
+    /// What the last attempt to connect failed of: told once.
+    unreachable: Option<String>,
+}
+
+/// What the loop waits for.
+enum Input {
+    Driver(DriverEvent),
+    Connected(Result<Connection, ConnectError>),
+    Received(Received),
+    Room,
+    Asked(crate::io::local::Asked),
+    Happened,
+    PlantEnded,
+    Due,
+    End,
+}
+
+impl Agent {
+    async fn start(config: AgentConfig, clock: BootClock) -> Result<Self, RunError> {
+        let pep_id = PepId::new(config.name.as_str()).map_err(|error| RunError::Name(error.to_string()))?;
+        let state = StateDir::open(&config.state_dir)?;
+        let (kept, said) = state.read()?;
+        if let Some(said) = said {
+            tracing::error!("{said}; the agent begins without memory");
+        }
+        let socket = LocalSocket::bind(&config.socket)
+            .await
+            .map_err(|source| RunError::Listen {
+                path: config.socket.clone(),
+                source,
+            })?;
+        let Assembly {
+            inventory,
+            drivers,
+            plant,
+        } = assemble::assemble(&config, clock).await?;
+        let watch = match &config.plant {
+            PlantEntry::Shared(path) => Some(PlantWatch::connect(path, 0).await?),
+            _ => None,
+        };
+
+        let mut node_config = NodeConfig::new(pep_id);
+        node_config.ttl_seconds = u32::try_from(config.pdp.plan_ttl.as_secs()).unwrap_or(u32::MAX);
+        node_config.reading_interval = config.pdp.reading_interval;
+        // A driver's own way to its end takes real time, which a scaled clock makes long.
+        let margin = EngineSettings::default().action_margin_millis;
+        node_config.engine.action_margin_millis = clock.scaled_millis(Duration::from_millis(margin));
+        let armed = kept.armed.unwrap_or(config.armed);
+        let now = clock.now();
+        let mut kept = kept;
+        if let Some(saved) = &mut kept.node
+            && kept.boot_id != boot_id()
+        {
+            saved.memory = saved
+                .memory
+                .clone()
+                .after_reboot(saved.saved_at_millis, now.engine);
+        }
+        let node = match Node::new(
+            node_config.clone(),
+            inventory.clone(),
+            armed,
+            kept.node.as_ref(),
+            now,
+        ) {
+            Ok(node) => Ok(node),
+            Err(error) => {
+                let said = state.set_aside(&error.to_string())?;
+                tracing::error!("{said}; the agent begins without its plan");
+                kept.node = None;
+                Node::new(node_config, inventory, armed, None, now)
+            }
+        };
+        // Without anything to restore nothing can fail.
+        let node = node.map_err(|error| RunError::Name(error.to_string()))?;
+        let mode = if armed { "armed" } else { "observe" };
+        tracing::info!(
+            name = %config.name, mode, pdp = %config.pdp.address, clock_scale = clock.scale(),
+            "pep-agent {} (experimental: its client-type is from the private-use range)", env!("CARGO_PKG_VERSION")
+        );
+        let pace = ReconnectConfig {
+            // On loopback nothing is gained by waiting long, and a simulation's time is short.
+            first_interval: Duration::from_millis(if clock.scale() == 1 { 1_000 } else { 200 }),
+            max_interval: config.pdp.retry_max,
+            ..ReconnectConfig::DEFAULT
+        };
+        let reconnect = Reconnect::new(pace, NonZeroUsize::MIN, now.session, fastrand::u64(..));
+        Ok(Self {
+            config,
+            clock,
+            node,
+            drivers,
+            plant,
+            watch,
+            socket,
+            state,
+            kept,
+            reconnect,
+            connecting: None,
+            connection: None,
+            unreachable: None,
+        })
+    }
+
+    async fn live(mut self, mut interrupt: Signal, mut terminate: Signal) -> Result<(), RunError> {
+        loop {
+            self.connect_if_due();
+            match self.next(&mut interrupt, &mut terminate).await {
+                Input::End => return self.end().await,
+                Input::PlantEnded => return Err(RunError::PlantEnded),
+                input => self.take(input).await?,
+            }
+            self.settle().await?;
+        }
+    }
+
+    async fn next(&mut self, interrupt: &mut Signal, terminate: &mut Signal) -> Input {
+        let now = self.clock.now();
+        let mut due = self.node.poll_timeout(now);
+        due.session = due.session.into_iter().chain(self.reconnect.poll_timeout()).min();
+        let wait = self.clock.until(now, due);
+        let due = async {
+            match wait {
+                Some(wait) => sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        let connecting = &mut self.connecting;
+        let connected = async {
+            match connecting {
+                Some(connecting) => connecting.await,
+                None => std::future::pending().await,
+            }
+        };
+        let connection = &mut self.connection;
+        let traffic = async {
+            match connection {
+                Some(connection) => connection.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        let plant = &self.plant;
+        let ended = async {
+            match plant {
+                Some(plant) => plant.closed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let watch = &mut self.watch;
+        let happened = async {
+            match watch {
+                Some(watch) => matches!(watch.next().await, Ok(Some(_))),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => Input::End,
+            _ = terminate.recv() => Input::End,
+            () = ended => Input::PlantEnded,
+            happened = happened => if happened { Input::Happened } else { Input::PlantEnded },
+            event = self.drivers.next() => Input::Driver(event),
+            traffic = traffic => match traffic {
+                Some(received) => Input::Received(received),
+                None => Input::Room,
+            },
+            connected = connected => Input::Connected(connected),
+            asked = self.socket.next() => Input::Asked(asked),
+            () = due => Input::Due,
+        }
+    }
+
+    /// Begins an attempt to connect when it is time for one.
+    fn connect_if_due(&mut self) {
+        if let Attempt::Connect { .. } = self.reconnect.poll(self.clock.now().session) {
+            let limits = cops_codec::limits::Limits::DEFAULT;
+            self.connecting = Some(Box::pin(connection::connect(self.config.pdp.clone(), limits)));
+        }
+    }
+
+    async fn take(&mut self, input: Input) -> Result<(), RunError> {
+        let now = self.clock.now();
+        match input {
+            Input::Driver(DriverEvent::Seen(observation)) => self.node.observe(now, now.engine, observation),
+            Input::Driver(DriverEvent::Outcome(id, outcome)) => {
+                tracing::debug!(?id, ?outcome, "an action has its outcome");
+                self.node.handle_action_result(now, id, outcome);
+            }
+            Input::Driver(DriverEvent::Lost { what, error }) => {
+                tracing::warn!("{what} cannot be read, its last figures grow stale: {error}");
+            }
+            Input::Driver(DriverEvent::Found { what }) => tracing::info!("{what} is read again"),
+            Input::Connected(made) => {
+                self.connecting = None;
+                match made {
+                    Ok(connection) => {
+                        self.node.connect(now, connection.peer, fastrand::u64(..));
+                        self.connection = Some(connection);
+                    }
+                    Err(error) => {
+                        self.reconnect.handle_failed(now.session);
+                        let said = error.to_string();
+                        // Once, not at each attempt.
+                        if self.unreachable.as_ref() != Some(&said) {
+                            tracing::warn!("no PDP, trying again: {said}");
+                            self.unreachable = Some(said);
+                        }
+                    }
+                }
+            }
+            Input::Received(Received::Frame(frame)) => self.node.handle_frame(now, frame),
+            Input::Received(Received::End(why)) => {
+                tracing::info!("the connection to the PDP ended: {why}");
+                self.node.disconnect(now);
+            }
+            Input::Asked((request, answer)) => {
+                let answered = self.answer(request)?;
+                // Whoever asked may have left.
+                let _ = answer.send(answered);
+            }
+            Input::Happened => self.drivers.wake(),
+            Input::Due => self.node.handle_timeout(now),
+            Input::Room | Input::End | Input::PlantEnded => {}
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, request: LocalRequest) -> Result<LocalAnswer, RunError> {
+        let now = self.clock.now();
+        let armed = match request {
+            LocalRequest::Status {} => return Ok(LocalAnswer::Status(Box::new(self.node.status(now)))),
+            LocalRequest::Arm {} => true,
+            LocalRequest::Disarm {} => false,
+        };
+        // On disk first: an agent that was told to keep its hands off must not forget it.
+        self.kept.armed = Some(armed);
+        self.write_state()?;
+        self.node.set_armed(now, armed);
+        tracing::warn!(
+            "{}",
+            if armed {
+                "armed: plans are carried out"
+            } else {
+                "disarmed: plans are only observed"
+            }
+        );
+        Ok(LocalAnswer::Done)
+    }
+
+    /// What follows from an input: state to disk, then actions to drivers, then frames to the PDP.
+    async fn settle(&mut self) -> Result<(), RunError> {
+        loop {
+            let now = self.clock.now();
+            if let Some(saved) = self.node.unsaved(now) {
+                self.kept.node = Some(saved);
+                self.write_state()?;
+            }
+            let Some(action) = self.node.poll_action() else {
+                break;
+            };
+            tracing::info!(id = action.id.0, action = ?action.kind, "a driver acts");
+            let id = action.id;
+            if let Some(outcome) = self.drivers.act(action) {
+                self.node.handle_action_result(now, id, outcome);
+            }
+        }
+        let mut closed = false;
+        while let Some(event) = self.node.poll_event() {
+            match event {
+                NodeEvent::Accepted => {
+                    tracing::info!(pdp = %self.config.pdp.address, "the PDP has accepted this agent");
+                    self.unreachable = None;
+                    self.reconnect.handle_connected(self.clock.now().session);
+                }
+                NodeEvent::Closed(cause) => {
+                    tracing::info!("the session has ended: {cause}");
+                    closed = true;
+                }
+                NodeEvent::Told(text) => tracing::info!("{text}"),
+                NodeEvent::Warned(text) => tracing::warn!("{text}"),
+            }
+        }
+        if let Some(connection) = &mut self.connection {
+            connection.send(|| self.node.poll_transmit());
+        }
+        if closed {
+            self.close_connection().await;
+        }
+        Ok(())
+    }
+
+    async fn close_connection(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.close(|| self.node.poll_transmit()).await;
+        }
+        self.node.forget_session();
+        let now = self.clock.now().session;
+        // One of them is meant, the other changes nothing: accepted before, or never.
+        self.reconnect.handle_lost(now);
+        self.reconnect.handle_failed(now);
+    }
+
+    fn write_state(&mut self) -> Result<(), StateError> {
+        self.kept.boot_id = boot_id();
+        self.state.write(&self.kept)
+    }
+
+    /// The PDP is told that this agent leaves (CC); what runs goes on running.
+    async fn end(mut self) -> Result<(), RunError> {
+        tracing::info!("ending; what runs goes on running");
+        self.node.shut_down(self.clock.now());
+        self.settle().await?;
+        self.close_connection().await;
+        Ok(())
+    }
+}
