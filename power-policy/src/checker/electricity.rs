@@ -18,6 +18,8 @@ const HOLD_UP_MICROS: u64 = 10_000;
 /// Discharge time at whose power the stated capacity of a non-linear store is all there; above it Peukert's law takes
 /// its part. Makers of UPS batteries commonly rate them at one hour.
 const RATED_SECONDS: f64 = 3_600.0;
+/// The plant counts whole milliwatts; what is left below one is nothing, and not shared.
+const LEAST: f64 = 1.0;
 /// A server that misses less than this share of what it draws is fed: the rest is rounding.
 const CRUMB: f64 = 1e-6;
 
@@ -492,6 +494,9 @@ impl<'a> Electricity<'a> {
                 });
             }
         }
+        // Where the rounds of sharing do not give everything out, the rest goes by this order, as in the plant.
+        through_lines.sort_by_key(|p| (p.server, p.line, p.reserve));
+        from_own.sort_by_key(|p| (p.server, p.reserve));
         self.share(&mut through_lines);
         self.share(&mut from_own);
         for r in reserves {
@@ -534,13 +539,13 @@ impl<'a> Electricity<'a> {
             for group in paths.chunk_by_mut(|a, b| a.server == b.server) {
                 let missing = group.first().map_or(0.0, |p| self.rest[p.server]);
                 let open = |p: &Path, this: &Self| {
-                    p.cap - p.flow > 1e-3
-                        && this.reserve_left[p.reserve] > 1e-3
-                        && p.line.is_none_or(|l| this.line_left[l] > 1e-3)
+                    p.cap - p.flow >= LEAST
+                        && this.reserve_left[p.reserve] >= LEAST
+                        && p.line.is_none_or(|l| this.line_left[l] >= LEAST)
                 };
                 let weight: f64 = group.iter().filter(|p| open(p, self)).map(|p| p.cap).sum();
                 for path in group.iter_mut() {
-                    path.want = if missing > 1e-3 && weight > 0.0 && open(path, self) {
+                    path.want = if missing >= LEAST && weight > 0.0 && open(path, self) {
                         (missing * path.cap / weight / path.efficiency).min(path.cap - path.flow)
                     } else {
                         0.0
@@ -569,7 +574,7 @@ impl<'a> Electricity<'a> {
         }
         for path in paths.iter_mut() {
             let wish = self.rest[path.server] / path.efficiency;
-            if wish > 1e-3 {
+            if wish >= LEAST {
                 self.give(path, wish);
             }
         }

@@ -1,5 +1,6 @@
 //! The checker can fail: each invariant has a good plan, broken in one way, that is caught.
 
+mod against_plant;
 mod energy;
 mod returning;
 mod rules;
