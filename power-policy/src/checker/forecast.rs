@@ -94,31 +94,29 @@ fn charges(snapshot: &Snapshot, plan: &Plan, outcome: &Outcome, findings: &mut F
         if may_charge {
             continue;
         }
-        let steepest = steepest(&outcome.histories[r]);
-        let slack = (reserve.capacity_millijoules as f64 / 50.0).max(steepest * 15.0);
-        let off = forecast
-            .points
-            .iter()
-            .find(|(at, said)| (outcome.energy_at(r, *at) - *said as f64).abs() > slack);
+        // 2 % of the capacity, and 2 % or 15 s of time either way: what comes a little later falls a little later.
+        let slack = reserve.capacity_millijoules as f64 / 50.0;
+        let bounds = |at: u64| {
+            let early = outcome.energy_at(r, at.saturating_sub(tolerance(at)));
+            let late = outcome.energy_at(r, at.saturating_add(tolerance(at)));
+            (early.min(late) - slack, early.max(late) + slack)
+        };
+        let off = forecast.points.iter().find(|(at, said)| {
+            let (least, most) = bounds(*at);
+            (*said as f64) < least || *said as f64 > most
+        });
         if let Some((at, said)) = off {
             findings.add(
                 Invariant::Forecast,
                 None,
                 &forecast.reserve,
                 format!(
-                    "foretold {said} mJ at {at} ms, run forward {:.0} mJ (tolerance {slack:.0} mJ)",
-                    outcome.energy_at(r, *at)
+                    "foretold {said} mJ at {at} ms, run forward {:.0} mJ ({:.0} to {:.0} mJ are near enough)",
+                    outcome.energy_at(r, *at),
+                    bounds(*at).0,
+                    bounds(*at).1
                 ),
             );
         }
     }
-}
-
-/// The steepest fall of a store, in millijoules a second.
-fn steepest(history: &[(u64, f64)]) -> f64 {
-    history
-        .windows(2)
-        .filter(|pair| pair[1].0 > pair[0].0)
-        .map(|pair| (pair[0].1 - pair[1].1) * 1e6 / (pair[1].0 - pair[0].0) as f64)
-        .fold(0.0, f64::max)
 }

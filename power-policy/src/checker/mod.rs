@@ -80,6 +80,7 @@ pub fn check(snapshot: &Snapshot, plan: &Plan, policy: &PowerPolicy) -> Vec<Viol
     }
     let excuses = dirty::Excuses::new(snapshot, plan, policy);
     dirty::check(snapshot, &outcome, &excuses, &mut findings);
+    hosts::last_resort(snapshot, policy, &outcome, &mut findings);
     let stressed = Conditions {
         late_micros: policy.hold_back_millis.saturating_mul(1_000),
         stop_permille: policy.hold_back_permille.max(1_000),

@@ -49,6 +49,15 @@ pub(super) struct Loss {
     pub(super) load_milliwatts: u64,
 }
 
+/// A server that began to halt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Halt {
+    pub(super) server: usize,
+    /// Milliseconds from the beginning of the interruption.
+    pub(super) at_millis: u64,
+    pub(super) stage: Option<u32>,
+}
+
 /// What came of it. Times are milliseconds from the beginning of the interruption.
 #[derive(Debug)]
 pub(super) struct Outcome {
@@ -61,6 +70,7 @@ pub(super) struct Outcome {
     /// Where each activity went in the end, if it was moved.
     pub(super) moved_to: Vec<Option<usize>>,
     pub(super) losses: Vec<Loss>,
+    pub(super) halts: Vec<Halt>,
     /// Lowest energy of each store, in millijoules.
     pub(super) lowest: Vec<f64>,
     pub(super) elapsed_at_start: u64,
@@ -176,6 +186,7 @@ pub(super) struct Run<'a, 'p> {
     stopped_by: Vec<Option<u32>>,
     moved_to: Vec<Option<usize>>,
     losses: Vec<Loss>,
+    halts: Vec<Halt>,
 }
 
 /// Runs the plan.
@@ -205,6 +216,7 @@ pub(super) fn run(
         stopped_by: run.stopped_by,
         moved_to: run.moved_to,
         losses: run.losses,
+        halts: run.halts,
         lowest,
         histories: run.electricity.into_histories(),
         elapsed_at_start: elapsed,
@@ -241,6 +253,7 @@ impl<'a, 'p> Run<'a, 'p> {
             stopped_by: vec![None; snapshot.activities.len()],
             moved_to: vec![None; snapshot.activities.len()],
             losses: Vec::new(),
+            halts: Vec::new(),
         };
         for s in 0..snapshot.servers.len() {
             let power = if begins_on(snapshot, s) {
@@ -611,6 +624,11 @@ impl<'a, 'p> Run<'a, 'p> {
                     }
                     (2, Power::On) => {
                         self.hosts[server].power = Power::Halting;
+                        self.halts.push(Halt {
+                            server,
+                            at_millis: self.elapsed + now / 1_000,
+                            stage: self.last_stage,
+                        });
                         model.halt_millis
                     }
                     _ => {
