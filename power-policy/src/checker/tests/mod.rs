@@ -2,6 +2,7 @@
 
 mod against_plant;
 mod energy;
+mod large;
 mod returning;
 mod rules;
 mod site;
