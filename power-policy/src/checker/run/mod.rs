@@ -263,7 +263,7 @@ impl<'a, 'p> Run<'a, 'p> {
                     Happening::Lost { server } => self.lost(server),
                     Happening::Fallen { watch } => {
                         if let Some(q) = self.watchers.get(watch).copied() {
-                            let at = self.electricity.now + self.conditions.late_micros;
+                            let at = self.electricity.now.saturating_add(self.conditions.late_micros);
                             self.later(at, Timer::Release { queue: q });
                         }
                     }
@@ -278,6 +278,11 @@ impl<'a, 'p> Run<'a, 'p> {
             }
         }
         false
+    }
+
+    /// Milliseconds from the beginning of the interruption, for a time of the run.
+    fn millis(&self, micros: u64) -> u64 {
+        self.elapsed.saturating_add(micros / 1_000)
     }
 
     fn later(&mut self, at: u64, timer: Timer) {
@@ -484,8 +489,8 @@ impl<'a, 'p> Run<'a, 'p> {
             self.moved_to[activity] = elsewhere.map(|p| p.server);
         }
         if !moved && q != usize::MAX {
-            let begun = self.elapsed + now / 1_000;
-            let ended = self.elapsed + end / 1_000;
+            let begun = self.millis(now);
+            let ended = self.millis(end);
             self.stopped[activity] = Some((begun, ended));
             self.stopped_by[activity] = self.last_stage;
         }
@@ -549,7 +554,7 @@ impl<'a, 'p> Run<'a, 'p> {
                         self.hosts[server].power = Power::Halting;
                         self.halts.push(Halt {
                             server,
-                            at_millis: self.elapsed + now / 1_000,
+                            at_millis: self.millis(now),
                             stage: self.last_stage,
                         });
                         model.halt_millis
@@ -612,11 +617,13 @@ impl<'a, 'p> Run<'a, 'p> {
         let model = &self.snapshot.servers[server];
         self.losses.push(Loss {
             server,
-            at_millis: self.elapsed + self.electricity.now / 1_000,
+            at_millis: self.millis(self.electricity.now),
             running,
             halting: self.hosts[server].power == Power::Halting,
             after_stage: self.last_stage,
-            load_milliwatts: model.idle_milliwatts + self.hosts[server].running as u64,
+            load_milliwatts: model
+                .idle_milliwatts
+                .saturating_add(self.hosts[server].running as u64),
         });
         self.hosts[server].power = Power::Off;
         for activity in std::mem::take(&mut self.by_server[server]) {

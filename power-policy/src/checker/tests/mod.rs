@@ -6,6 +6,7 @@ mod large;
 mod returning;
 mod rules;
 mod site;
+mod total;
 
 use super::*;
 
