@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use cops_codec::client_type::power::Arc;
 use cops_codec::client_type::{Class, Row, RowId};
 
 /// A charge is told in a REQ when it has moved by this part of the capacity, permille; readings tell the rest.
@@ -19,8 +20,8 @@ const DRAW_STEP_PERMILLE: u64 = 50;
 pub struct Difference {
     /// Rows that are gone.
     pub removed: Vec<RowId>,
-    /// Rows that are new or changed, the mains first, then by class and instance, so that each stands after those it
-    /// refers to.
+    /// Rows that are new or changed: who we are, the mains, then by class and instance, so that each stands after those
+    /// it refers to.
     pub rows: Vec<Row>,
     /// Octets were left over: the REQ after it tells the rest.
     pub is_cut: bool,
@@ -47,11 +48,14 @@ pub fn difference(
             .collect(),
         ..Difference::default()
     };
-    let is_mains = |row: &&Row| row.class() == Class::Domain;
-    let ordered = present
-        .values()
-        .filter(is_mains)
-        .chain(present.values().filter(|row| !is_mains(row)));
+    // Sorted by class, FRAMEWORK-PIB's come first by themselves, and each row after those it refers to.
+    let rank = |row: &&Row| match row.class() {
+        class if !class.is_in(Arc::Facts) => 0,
+        Class::Domain => 1,
+        _ => 2,
+    };
+    let mut ordered: Vec<&Row> = present.values().collect();
+    ordered.sort_by_key(rank);
     // A removal takes about a PRID and an empty EPD.
     let mut octets = difference.removed.len() * 32;
     for row in ordered {
