@@ -4,5 +4,3 @@ pub mod api;
 pub mod config;
 pub mod engine;
 pub mod limits;
-pub mod node;
-pub mod translate;

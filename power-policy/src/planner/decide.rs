@@ -5,7 +5,7 @@ use super::flow::{Flow, Network, add, ratio};
 use super::hold_back::hold_back;
 use super::placement::{Wish, place};
 use super::prepare::{Cluster, Supply, seconds};
-use crate::model::ActivityState;
+use crate::model::{ActivityState, Mode};
 
 /// Part of the reserves' energy that is planned with; the rest covers what the figures do not say.
 const POOL_USE: f64 = 0.965;
@@ -47,11 +47,13 @@ pub(super) struct Decision {
     /// How long, from now.
     pub(super) span: Vec<Span>,
     pub(super) loans: Vec<Loan>,
-    /// Set aside for a clean end of what lives on each server after the first stages.
-    pub(super) hold_back: Vec<f64>,
     pub(super) lambda: Option<f64>,
     /// Servers whose clean stop is not covered, with what they would need and what they have.
     pub(super) short: Vec<(usize, f64, f64)>,
+    /// Time that the first stages take, seconds from now.
+    pub(super) transient: f64,
+    /// Targets of the classes from the start of the interruption, as the mode has them, seconds.
+    pub(super) class_target: Vec<f64>,
 }
 
 /// Whether this server runs on what reserves give, and the plan has a say in it.
@@ -64,7 +66,6 @@ struct Deciding<'a, 'c> {
     network: Network,
     /// Output energy to plan with.
     supply: Vec<f64>,
-    targets: Vec<f64>,
     live: Vec<bool>,
     shed: Vec<Option<Shed>>,
 }
@@ -74,9 +75,11 @@ struct Trial {
     target: Vec<Option<usize>>,
     span: Vec<Span>,
     flow: Flow,
-    hold_back: Vec<f64>,
     short: Vec<(usize, f64, f64)>,
     lambda: Option<f64>,
+    transient: f64,
+    /// Targets of the classes from the start of the interruption, as the mode has them.
+    class_target: Vec<f64>,
 }
 
 pub(super) fn decide(cluster: &Cluster<'_>, planned: &[Option<usize>]) -> Decision {
@@ -144,11 +147,6 @@ impl<'a, 'c> Deciding<'a, 'c> {
             cluster,
             network: Network::new(cluster),
             supply,
-            targets: cluster
-                .classes
-                .iter()
-                .map(|c| (c.target - cluster.elapsed).max(0.0))
-                .collect(),
             live: vec![true; cluster.placements.len()],
             shed: vec![None; cluster.placements.len()],
         }
@@ -171,39 +169,32 @@ impl<'a, 'c> Deciding<'a, 'c> {
     /// How long the first stages take: debounce, stops and take-ins, move-outs, and the change-overs behind them.
     fn transient_seconds(&self, target: &[Option<usize>]) -> f64 {
         let cluster = self.cluster;
-        let (mut stop, mut out, mut queue) = (0.0_f64, 0.0_f64, vec![0.0; cluster.nodes.len()]);
+        let (mut stop, mut out, mut moves) = (0.0_f64, 0.0_f64, 0.0_f64);
         for (p, placement) in cluster.placements.iter().enumerate() {
             match target[p] {
                 None => stop = stop.max(placement.stop_seconds),
                 Some(s) if s != placement.server => {
-                    queue[placement.server] += placement.move_seconds;
+                    moves = moves.max(placement.move_seconds);
                     out = out.max(placement.stop_seconds);
                 }
                 Some(_) => {}
             }
         }
-        let moves = queue.iter().copied().fold(0.0, f64::max);
         let switch = cluster.links.iter().map(|l| l.switch_seconds).fold(0.0, f64::max);
         cluster.debounce_left + stop.max(moves) + out + switch + 4.0 * SETTLE_SECONDS
     }
 
     /// What has to be paid before anything else: the clean end of all that lives, and of what is stopped or moved now.
-    fn first_needs(
-        &self,
-        target: &[Option<usize>],
-        residents: &[Vec<usize>],
-        transient: f64,
-    ) -> (Vec<f64>, Vec<f64>) {
+    fn first_needs(&self, target: &[Option<usize>], residents: &[Vec<usize>], transient: f64) -> Vec<f64> {
         let cluster = self.cluster;
         let count = cluster.nodes.len();
-        let (mut keep, mut need) = (vec![0.0; count], vec![0.0; count]);
+        let mut need = vec![0.0; count];
         for s in 0..count {
             let node = &cluster.nodes[s];
             if node.supply != Supply::Battery {
                 continue;
             }
-            keep[s] = hold_back(cluster, s, &residents[s]);
-            need[s] = keep[s];
+            need[s] = hold_back(cluster, s, &residents[s]);
             let mut stays = 0.0_f64;
             for p in &node.placements {
                 let placement = &cluster.placements[*p];
@@ -228,7 +219,7 @@ impl<'a, 'c> Deciding<'a, 'c> {
                 need[s] += node.base * transient.max(stays);
             }
         }
-        (keep, need)
+        need
     }
 
     /// Servers that stay up with nothing on them: fixed loads, and hosts that may not be switched off.
@@ -289,7 +280,7 @@ impl<'a, 'c> Deciding<'a, 'c> {
         let cluster = self.cluster;
         let residents = self.residents(&target);
         let transient = self.transient_seconds(&target);
-        let (keep, need) = self.first_needs(&target, &residents, transient);
+        let need = self.first_needs(&target, &residents, transient);
         let mut left = self.supply.clone();
         let no_limit: Vec<f64> = vec![f64::INFINITY; cluster.links.len()];
         let mut flow = self.network.nothing();
@@ -327,7 +318,8 @@ impl<'a, 'c> Deciding<'a, 'c> {
             pool = self.pools(&left);
         }
 
-        let (spans, lambda) = self.spans(&rungs, &pool);
+        let class_target = self.class_targets(&rungs);
+        let (spans, lambda) = self.spans(&rungs, &pool, &class_target);
         let line_left: Vec<f64> = (0..cluster.links.len())
             .map(|l| {
                 let longest = cluster.links[l]
@@ -404,9 +396,24 @@ impl<'a, 'c> Deciding<'a, 'c> {
             target,
             span,
             flow,
-            hold_back: keep,
             short,
             lambda,
+            transient,
+            class_target,
+        }
+    }
+
+    /// `survive`: everything to the top class that is left on batteries, its target infinite and all others zero.
+    fn class_targets(&self, rungs: &[Rung]) -> Vec<f64> {
+        let classes = &self.cluster.classes;
+        match self.cluster.policy.mode {
+            Mode::Default => classes.iter().map(|c| c.target).collect(),
+            Mode::Survive => {
+                let top = rungs.iter().map(|r| r.class).min();
+                (0..classes.len())
+                    .map(|k| if Some(k) == top { f64::INFINITY } else { 0.0 })
+                    .collect()
+            }
         }
     }
 
@@ -454,7 +461,7 @@ impl<'a, 'c> Deciding<'a, 'c> {
             .collect()
     }
 
-    fn spans(&self, rungs: &[Rung], pool: &[f64]) -> (Vec<Span>, Option<f64>) {
+    fn spans(&self, rungs: &[Rung], pool: &[f64], class_target: &[f64]) -> (Vec<Span>, Option<f64>) {
         let cluster = self.cluster;
         let mut by_island: Vec<Vec<usize>> = vec![Vec::new(); pool.len()];
         for (at, rung) in rungs.iter().enumerate() {
@@ -469,9 +476,13 @@ impl<'a, 'c> Deciding<'a, 'c> {
         ];
         let mut lambda: Option<f64> = None;
         let scale = seconds(cluster.policy.outage_scale_millis);
+        let targets: Vec<f64> = class_target
+            .iter()
+            .map(|t| (t - cluster.elapsed).max(0.0))
+            .collect();
         for (island, list) in by_island.iter().enumerate().filter(|(_, l)| !l.is_empty()) {
             let own: Vec<Rung> = list.iter().map(|at| rungs[*at].clone()).collect();
-            let found = durations(&own, pool[island], &self.targets, cluster.elapsed, scale);
+            let found = durations(&own, pool[island], &targets, cluster.elapsed, scale);
             for (at, span) in list.iter().zip(found.spans) {
                 spans[*at] = span;
             }
@@ -500,7 +511,7 @@ impl<'a, 'c> Deciding<'a, 'c> {
     fn misses(&self, trial: &Trial) -> Vec<bool> {
         let mut misses = vec![false; self.cluster.classes.len()];
         for (p, placement) in self.cluster.placements.iter().enumerate() {
-            let target = self.targets[placement.class];
+            let target = (trial.class_target[placement.class] - self.cluster.elapsed).max(0.0);
             misses[placement.class] |= target > 0.0 && trial.span[p].total < target.min(FOREVER) * 0.999;
         }
         misses
@@ -524,6 +535,22 @@ impl<'a, 'c> Deciding<'a, 'c> {
             if let Some(reason) = reason {
                 self.live[p] = false;
                 self.shed[p] = Some(reason);
+                any = true;
+            }
+        }
+        // What a higher class had to give up for want of energy, a lower one does not get on the same server.
+        let mut given_up = vec![usize::MAX; cluster.nodes.len()];
+        for (p, placement) in cluster.placements.iter().enumerate() {
+            if matches!(self.shed[p], Some(Shed::NotWorth(_) | Shed::Critical)) {
+                given_up[placement.server] = given_up[placement.server].min(placement.class);
+            }
+        }
+        for (p, placement) in cluster.placements.iter().enumerate() {
+            let stays = self.live[p] && trial.target[p] == Some(placement.server);
+            if stays && on_battery(cluster, placement.server) && placement.class > given_up[placement.server]
+            {
+                self.live[p] = false;
+                self.shed[p] = Some(Shed::NotWorth(trial.span[p].total));
                 any = true;
             }
         }
@@ -594,9 +621,10 @@ impl<'a, 'c> Deciding<'a, 'c> {
             shed: self.shed,
             span: trial.span,
             loans,
-            hold_back: trial.hold_back,
             lambda: trial.lambda,
             short: trial.short,
+            transient: trial.transient,
+            class_target: trial.class_target,
         }
     }
 }

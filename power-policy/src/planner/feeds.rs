@@ -10,9 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::decide::Loan;
 use super::flow::ratio;
 use super::prepare::{Cluster, Feed, Supply};
+use super::script::SAME_CAP;
 
 /// Caps exceed the draw by this, so that a load that is a little higher than told is still carried by the lines.
 const HEADROOM: f64 = 1.1;
+/// Part of a limit that is given out: caps that need to change but little stay as they are, so their sum may be off by
+/// as much.
+const SPARED: f64 = 1.0 - SAME_CAP;
 /// A cap below this is not worth a switch, milliwatts.
 const LEAST_WATTS: f64 = 1_000.0;
 /// Rounds of handing what one reserve cannot give to the others.
@@ -29,6 +33,8 @@ pub(super) struct Now<'a> {
     pub(super) rank: &'a [usize],
     pub(super) energy: &'a [f64],
     pub(super) joined: &'a [Feed],
+    /// Time until feeds can be chosen again: a promise has to last that long.
+    pub(super) until_next: f64,
 }
 
 #[derive(Debug)]
@@ -56,17 +62,20 @@ impl Limits {
         self.taken[link] = true;
     }
 
-    fn spend(&mut self, cluster: &Cluster<'_>, link: usize, store: usize, watts: f64) {
+    fn spend(&mut self, link: usize, store: usize, watts: f64) {
         self.line[link] -= watts;
-        // Whether a cap is meant before or after the line's loss, the reserve carries it.
-        self.store[store] -= ratio(watts, cluster.links[link].efficiency);
+        self.store[store] -= watts;
+    }
+
+    fn room(&self, link: usize, store: usize) -> f64 {
+        self.line[link].min(self.store[store]).max(0.0)
     }
 }
 
 /// The feeds that are to stand from now on, and why some promise cannot be kept yet.
 pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
     let mut limits = Limits {
-        line: cluster.links.iter().map(|l| l.max_watts).collect(),
+        line: cluster.links.iter().map(|l| l.max_watts * SPARED).collect(),
         store: cluster
             .stores
             .iter()
@@ -77,7 +86,8 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
                     .filter(|s| cluster.nodes[**s].supply != Supply::Dark)
                     .map(|s| now.load[*s])
                     .sum();
-                r.max_watts - home
+                // A load at home that is a little higher than told must not starve.
+                r.max_watts * SPARED - home * HEADROOM
             })
             .collect(),
         fan_in: vec![BTreeSet::new(); cluster.nodes.len()],
@@ -88,7 +98,7 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
     // What cannot be commanded stands as it is.
     for feed in now.joined.iter().filter(|f| !commandable(cluster, f)) {
         limits.enter(feed.link, feed.store, feed.server);
-        limits.spend(cluster, feed.link, feed.store, feed.watts);
+        limits.spend(feed.link, feed.store, feed.watts);
         chosen.push(*feed);
     }
     let mut by_server: BTreeMap<(usize, usize), Vec<&Loan>> = BTreeMap::new();
@@ -123,14 +133,19 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
             if (gap && !bridged) || !limits.admits(cluster, loan.link, loan.store, server) {
                 continue;
             }
-            let efficiency = cluster.links[loan.link].efficiency;
-            if limits.line[loan.link].min(limits.store[loan.store] * efficiency) < LEAST_WATTS {
+            if limits.room(loan.link, loan.store) < LEAST_WATTS {
                 continue;
             }
             limits.enter(loan.link, loan.store, server);
             admitted.push((loan, 0.0));
         }
-        share(cluster, now.load[server] * HEADROOM, &mut admitted, &mut limits);
+        share(
+            cluster,
+            now,
+            now.load[server] * HEADROOM,
+            &mut admitted,
+            &mut limits,
+        );
         chosen.extend(
             admitted
                 .iter()
@@ -150,18 +165,26 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
 }
 
 /// Divides `want` (at the server) among the admitted in proportion to what they promised.
-fn share(cluster: &Cluster<'_>, want: f64, admitted: &mut [(&Loan, f64)], limits: &mut Limits) {
+fn share(
+    cluster: &Cluster<'_>,
+    now: &Now<'_>,
+    want: f64,
+    admitted: &mut [(&Loan, f64)],
+    limits: &mut Limits,
+) {
     let mut missing = want;
     for _ in 0..ROUNDS {
-        let room = |loan: &Loan, limits: &Limits| {
-            let efficiency = cluster.links[loan.link].efficiency;
-            limits.line[loan.link]
-                .min(limits.store[loan.store] * efficiency)
+        // What is promised must not be gone before the line can be looked at again.
+        let lasts = |loan: &Loan| loan.energy / now.until_next.max(1.0);
+        let room = |loan: &Loan, watts: f64, limits: &Limits| {
+            limits
+                .room(loan.link, loan.store)
+                .min(lasts(loan) - watts)
                 .max(0.0)
         };
         let weight: f64 = admitted
             .iter()
-            .filter(|(l, _)| room(l, limits) > 0.0)
+            .filter(|(l, w)| room(l, *w, limits) > 0.0)
             .map(|(l, _)| l.energy)
             .sum();
         if weight <= 0.0 || missing < 1.0 {
@@ -170,11 +193,11 @@ fn share(cluster: &Cluster<'_>, want: f64, admitted: &mut [(&Loan, f64)], limits
         let round = missing;
         for (loan, watts) in admitted.iter_mut() {
             let efficiency = cluster.links[loan.link].efficiency;
-            let part = ratio(round * loan.energy / weight, efficiency).min(room(loan, limits));
+            let part = ratio(round * loan.energy / weight, efficiency).min(room(loan, *watts, limits));
             if part > 0.0 {
                 *watts += part;
                 missing -= part * efficiency;
-                limits.spend(cluster, loan.link, loan.store, part);
+                limits.spend(loan.link, loan.store, part);
             }
         }
     }
@@ -186,11 +209,10 @@ fn keep_idle(cluster: &Cluster<'_>, now: &Now<'_>, limits: &mut Limits, chosen: 
         let idle = cluster.nodes[feed.server].supply != Supply::Battery && commandable(cluster, feed);
         if idle
             && limits.admits(cluster, feed.link, feed.store, feed.server)
-            && limits.line[feed.link] >= feed.watts
-            && limits.store[feed.store] * cluster.links[feed.link].efficiency >= feed.watts
+            && limits.room(feed.link, feed.store) >= feed.watts
         {
             limits.enter(feed.link, feed.store, feed.server);
-            limits.spend(cluster, feed.link, feed.store, feed.watts);
+            limits.spend(feed.link, feed.store, feed.watts);
             chosen.push(*feed);
         }
     }

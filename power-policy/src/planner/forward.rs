@@ -37,7 +37,9 @@ pub(super) struct Forward<'a, 'c> {
     pub(super) time: f64,
     /// Output energy left in each reserve.
     pub(super) energy: Vec<f64>,
+    /// Draw of each server: what it wants, at most its peak.
     pub(super) load: Vec<f64>,
+    wanted: Vec<f64>,
     pub(super) on: Vec<bool>,
     pub(super) feeds: Vec<Feed>,
     /// Power into each feed now.
@@ -57,7 +59,10 @@ impl<'a, 'c> Forward<'a, 'c> {
             cluster,
             time: 0.0,
             energy: cluster.stores.iter().map(|s| s.energy).collect(),
-            load: (0..cluster.nodes.len()).map(|s| cluster.draw_now(s)).collect(),
+            load: (0..cluster.nodes.len())
+                .map(|s| cluster.draw_now(s).min(cluster.nodes[s].most()))
+                .collect(),
+            wanted: (0..cluster.nodes.len()).map(|s| cluster.draw_now(s)).collect(),
             on: cluster.nodes.iter().map(|n| n.supply != Supply::Dark).collect(),
             feeds: Vec::new(),
             feed_watts: Vec::new(),
@@ -96,9 +101,14 @@ impl<'a, 'c> Forward<'a, 'c> {
         }
     }
 
-    /// A server halts, and is off after its halt time.
-    pub(super) fn halt(&mut self, server: usize) {
-        let after = self.cluster.nodes[server].halt_seconds;
+    /// A server halts after a while, and is off after its halt time.
+    pub(super) fn halt(&mut self, server: usize, begins: f64) {
+        let node = &self.cluster.nodes[server];
+        let after = begins + node.halt_seconds;
+        let extra = ratio(node.halt_energy, node.halt_seconds) - node.idle;
+        if extra > 0.0 {
+            self.change_load(server, extra, begins);
+        }
         self.later(after, Effect::Off { server });
     }
 
@@ -113,7 +123,8 @@ impl<'a, 'c> Forward<'a, 'c> {
         match effect {
             Effect::Load { server, milliwatts } => {
                 if self.on[server] {
-                    self.load[server] = (self.load[server] + milliwatts as f64).max(0.0);
+                    self.wanted[server] = (self.wanted[server] + milliwatts as f64).max(0.0);
+                    self.load[server] = self.wanted[server].min(self.cluster.nodes[server].most());
                 }
             }
             Effect::Off { server } => {
@@ -159,8 +170,14 @@ impl<'a, 'c> Forward<'a, 'c> {
     fn pass(&mut self, step: f64) {
         if step > 0.0 && step.is_finite() {
             for (r, out) in self.output.iter().enumerate().filter(|(_, out)| **out > 0.0) {
-                let left = self.energy[r] - self.cluster.stores[r].drain(*out) * step;
-                self.energy[r] = if left <= EMPTY { 0.0 } else { left };
+                let drain = self.cluster.stores[r].drain(*out);
+                let left = self.energy[r] - drain * step;
+                // What does not last for two milliseconds more is at its cut-off.
+                self.energy[r] = if left <= EMPTY.max(drain * 0.002) {
+                    0.0
+                } else {
+                    left
+                };
             }
             self.time += step;
         }

@@ -1,6 +1,10 @@
 //! The energy of a clean end, set aside before anything else is planned.
 
+use super::decide::SETTLE_SECONDS;
 use super::prepare::{Cluster, seconds};
+
+/// Stages between the end of the stops and the begin of the halt, for reports and decisions on their way.
+const STAGES_BETWEEN: f64 = 3.0;
 
 /// What a server needs to stop `running` (indexes of placements) cleanly and halt, all at once, with the margins of
 /// the policy: a factor on the energy, and some time at full load, because a threshold is seen late by up to one
@@ -19,7 +23,7 @@ pub(super) fn hold_back(cluster: &Cluster<'_>, s: usize, running: &[usize]) -> f
         longest = longest.max(*left);
         load += draw;
     }
-    energy += node.base * longest + node.halt_energy;
+    energy += node.base * (longest + STAGES_BETWEEN * SETTLE_SECONDS) + node.halt_energy;
     energy * f64::from(cluster.policy.hold_back_permille) / 1_000.0 + load * margin_seconds(cluster)
 }
 

@@ -3,7 +3,7 @@
 //! Every line stays as it is, so what is joined may go on draining the own reserve: the thresholds count that. A
 //! server whose reserve its own PEP keeps is told charges; any other is told times.
 
-use super::decide::Decision;
+use super::decide::{Decision, SETTLE_SECONDS};
 use super::forward::Forward;
 use super::prepare::{Cluster, Supply, whole};
 use super::words;
@@ -245,29 +245,29 @@ fn of_server(cluster: &Cluster<'_>, own: &Own, central: &[Stage], limit: f64) ->
     }
     let gauge = gauge(cluster, s);
     let lent = gauge.map_or(0.0, |r| lent_watts(cluster, r, central));
-    // Energy at the output that a clean end of classes `from..` takes, while the lines go on drawing.
+    // Energy at the output that a clean end of classes `from..` takes, one after the other, while the lines go on
+    // drawing.
+    let margin = super::hold_back::margin_seconds(cluster);
     let energy_of = |from: usize| {
-        let (mut energy, mut longest, mut load) = (0.0, 0.0_f64, node.base);
-        for (_, list) in &own.by_class[from..] {
+        let mut energy = node.halt_energy + lent * node.halt_seconds + (node.base + lent) * margin;
+        let mut load = node.base + lent;
+        for (_, list) in own.by_class[from..].iter().rev() {
+            let (mut longest, mut extra) = (0.0_f64, 0.0_f64);
             for a in list {
                 let activity = &cluster.snapshot.activities[*a];
                 let seconds = super::prepare::seconds(activity.stop_millis);
-                energy += (activity.stop_millijoules as f64).max(activity.draw_milliwatts as f64 * seconds);
-                longest = longest.max(seconds);
                 load += activity.draw_milliwatts as f64;
+                longest = longest.max(seconds);
+                extra +=
+                    (activity.stop_millijoules as f64 - activity.draw_milliwatts as f64 * seconds).max(0.0);
             }
+            energy += load * (longest + SETTLE_SECONDS) + extra;
         }
-        energy += node.base * longest + node.halt_energy;
-        energy += lent * (longest + node.halt_seconds);
-        let margin = super::hold_back::margin_seconds(cluster);
-        (
-            energy * f64::from(cluster.policy.hold_back_permille) / 1_000.0 + (load + lent) * margin,
-            longest,
-        )
+        energy * f64::from(cluster.policy.hold_back_permille) / 1_000.0 + (load - node.base - lent) * margin
     };
     let mut stages = Vec::new();
     let steps_down = own.by_class.len();
-    let floor = energy_of(0).0;
+    let floor = energy_of(0);
     for (at, (class, list)) in own.by_class.iter().enumerate() {
         let trigger = match gauge {
             Some(r) => {
@@ -275,7 +275,7 @@ fn of_server(cluster: &Cluster<'_>, own: &Own, central: &[Stage], limit: f64) ->
                 // Lowest class first, in even steps down to the clean end of all that is then left.
                 let share = FIRST_STOP_SHARE * (steps_down - 1 - at) as f64 / steps_down.max(1) as f64;
                 let above = (energy - floor).max(0.0) * share;
-                charge_below(cluster, r, floor + above)
+                charge_below(cluster, r, energy_of(at) + above)
             }
             None => Trigger::Elapsed {
                 millis: clock(cluster, limit, (at + 1) as f64 / steps_down.max(1) as f64),
@@ -313,7 +313,7 @@ fn of_server(cluster: &Cluster<'_>, own: &Own, central: &[Stage], limit: f64) ->
     }
     if node.fixed <= 0.0 {
         let trigger = match gauge {
-            Some(r) => charge_below(cluster, r, energy_of(steps_down).0.max(node.halt_energy)),
+            Some(r) => charge_below(cluster, r, energy_of(steps_down)),
             None => Trigger::Elapsed {
                 millis: clock(cluster, limit, 1.0),
             },

@@ -4,7 +4,7 @@
 //! prepare (sanitise, islands)                 what may be touched, what is fixed load, who can feed whom
 //!   -> decide: hold_back, placement,          where each placement lives, how long, on whose energy; drops what
 //!      durations, flow                        cannot live and places the rest again, in a fixed number of rounds
-//!   -> script: feeds, forward, words          stages, each run forward as it is written
+//!   -> script, moves, descent: feeds, forward   stages, each run forward as it is written
 //!   -> local                                  what a PEP does when it is cut off
 //! ```
 //!
@@ -14,6 +14,7 @@
 //! to fewer moves, then to the lower name (indexes follow names).
 
 mod decide;
+mod descent;
 mod durations;
 mod feeds;
 mod flow;
@@ -21,6 +22,7 @@ mod forward;
 mod hold_back;
 mod islands;
 mod local;
+mod moves;
 mod placement;
 mod prepare;
 mod restoration;
@@ -95,7 +97,15 @@ fn interruption(cluster: &Cluster<'_>, previous: Option<&Plan>, plan: &mut Plan)
     let mut script = Script::new(cluster, &decision);
     script.write(&end_scale);
     for _ in 0..REPAIRS {
-        let lost: Vec<usize> = script.forward.lost.iter().map(|(s, _)| *s).collect();
+        // A host on which nothing runs, and that may not be switched off, is lost at the end: nothing is gained by haste.
+        let matters = |s: usize| !script.running[s].is_empty() || script.halting[s];
+        let lost: Vec<usize> = script
+            .forward
+            .lost
+            .iter()
+            .map(|(s, _)| *s)
+            .filter(|s| matters(*s))
+            .collect();
         if lost.is_empty() {
             break;
         }

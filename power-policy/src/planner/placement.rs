@@ -112,8 +112,17 @@ impl<'a, 'c> Placing<'a, 'c> {
             .nodes
             .iter()
             .map(|n| match n.supply {
-                Supply::Mains => n.mains_watts - n.base,
-                _ => f64::INFINITY,
+                Supply::Mains => n.mains_watts.min(n.most()) - n.base,
+                // What its reserves and lines can carry, and no more than it can draw.
+                _ => {
+                    let own: f64 = n.stores.iter().map(|r| cluster.stores[*r].max_watts).sum();
+                    let lines: f64 = n
+                        .links
+                        .iter()
+                        .map(|l| cluster.links[*l].max_watts * cluster.links[*l].efficiency)
+                        .sum();
+                    (own + lines).min(n.most()) - n.base
+                }
             })
             .collect();
         let spare = Room {
@@ -453,7 +462,10 @@ impl<'a, 'c> Placing<'a, 'c> {
                 continue;
             }
             let closes = !self.kept[s] && node.can_switch_off && node.fixed <= 0.0;
-            let queue: f64 = leaving.iter().map(|p| cluster.placements[*p].move_seconds).sum();
+            let queue = leaving
+                .iter()
+                .map(|p| cluster.placements[*p].move_seconds)
+                .fold(0.0, f64::max);
             let longest = leaving.iter().map(|p| self.expected_life(*p)).fold(0.0, f64::max);
             let cost: f64 = leaving
                 .iter()

@@ -4,7 +4,7 @@
 //! Units here: milliwatts, seconds, millijoules (their product). Indexes are those of the snapshot.
 
 use crate::model::{
-    Activity, ActivityState, Cause, Changeover, LineMode, LineState, Mains, Mode, Name, PowerPolicy, Powered,
+    Activity, ActivityState, Cause, Changeover, LineMode, LineState, Mains, Name, PowerPolicy, Powered,
     Priority, Scope, Snapshot,
 };
 
@@ -35,9 +35,8 @@ pub(super) enum Supply {
 #[derive(Debug, Clone)]
 pub(super) struct Class {
     pub(super) priority: Priority,
-    /// Target from the start of the interruption, seconds; infinite: for ever.
+    /// Target from the start of the interruption as the sets say it, seconds; infinite: for ever.
     pub(super) target: f64,
-    /// Target as the sets say it, before the mode.
     pub(super) said_target_millis: Option<u64>,
 }
 
@@ -69,6 +68,17 @@ pub(super) struct Node {
     /// Usable lines that can feed it.
     pub(super) links: Vec<usize>,
     pub(super) island: usize,
+}
+
+impl Node {
+    /// The most that it draws, whatever runs on it.
+    pub(super) fn most(&self) -> f64 {
+        if self.peak > 0.0 {
+            self.peak.max(self.base)
+        } else {
+            f64::INFINITY
+        }
+    }
 }
 
 /// A reserve.
@@ -192,7 +202,6 @@ impl<'a> Cluster<'a> {
         };
         cluster.wire();
         cluster.load();
-        cluster.apply_mode();
         cluster
     }
 
@@ -398,7 +407,8 @@ impl<'a> Cluster<'a> {
             .iter()
             .map(|a| (a.stop_millijoules as f64).max(a.draw_milliwatts as f64 * seconds(a.stop_millis)))
             .sum();
-        let move_seconds = sum(&|a| a.move_millis) / 1_000.0;
+        // A PEP begins its steps one after the other, and they run at the same time.
+        let move_seconds = longest(&|a| a.move_millis);
         let moving_to = all.iter().find_map(|a| a.copies.first()).map(|s| s.0 as usize);
         let mut receivers = Vec::new();
         if !stuck && all.iter().all(|a| a.movable) {
@@ -409,7 +419,13 @@ impl<'a> Cluster<'a> {
                 let open = matches!(node.supply, Supply::Mains | Supply::Battery) && node.touchable;
                 let known = all.iter().all(|a| a.startable_on.binary_search(s).is_ok());
                 let kind = self.snapshot.servers[there].simulated == self.snapshot.servers[host].simulated;
-                if there != host && open && known && kind && receivers.last() != Some(&there) {
+                if there != host
+                    && open
+                    && known
+                    && kind
+                    && self.has_source(there)
+                    && receivers.last() != Some(&there)
+                {
                     receivers.push(there);
                 }
             }
@@ -432,20 +448,15 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    /// `survive`: everything to the top class that needs it, its target infinite and all others zero.
-    fn apply_mode(&mut self) {
-        if self.policy.mode != Mode::Survive {
-            return;
-        }
-        let top = self
-            .placements
-            .iter()
-            .filter(|p| self.nodes[p.server].supply == Supply::Battery)
-            .map(|p| p.class)
-            .min();
-        for (k, class) in self.classes.iter_mut().enumerate() {
-            class.target = if Some(k) == top { f64::INFINITY } else { 0.0 };
-        }
+    /// Whether a server has mains, or any energy of its own or joined to it, at this moment.
+    fn has_source(&self, s: usize) -> bool {
+        let node = &self.nodes[s];
+        node.supply == Supply::Mains
+            || node.stores.iter().any(|r| self.stores[*r].energy > 0.0)
+            || self
+                .joined
+                .iter()
+                .any(|f| f.server == s && self.stores[f.store].energy > 0.0)
     }
 }
 

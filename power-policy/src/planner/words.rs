@@ -3,6 +3,7 @@
 use super::decide::{Decision, Loan, Shed};
 use super::durations::FOREVER;
 use super::prepare::{Cluster, Feed, Supply, seconds, whole};
+use crate::model::Mode;
 use crate::plan::text::{Duration, Energy, Watts};
 use crate::plan::{HostState, Step, StepKind, Trigger};
 
@@ -22,8 +23,8 @@ pub(super) fn energy(millijoules: f64) -> Energy {
     Energy(whole(millijoules))
 }
 
-fn target(cluster: &Cluster<'_>, class: usize) -> String {
-    time(cluster.classes[class].target)
+fn target(decision: &Decision, class: usize) -> String {
+    time(decision.class_target[class])
 }
 
 /// "gold (class 50)".
@@ -144,20 +145,23 @@ pub(super) fn shed(cluster: &Cluster<'_>, decision: &Decision, p: usize) -> Stri
             }
         }
         Some(Shed::Displaced) => "a higher class needs its room, and no other server has any".to_owned(),
-        Some(Shed::NotWorth(span)) if cluster.classes[class].target <= cluster.elapsed => {
+        Some(Shed::NotWorth(_)) if cluster.policy.mode == Mode::Survive => {
+            "survive: all energy that can reach the top class is kept for it".to_owned()
+        }
+        Some(Shed::NotWorth(span)) if decision.class_target[class] <= cluster.elapsed => {
             let price = decision.lambda.map_or_else(String::new, |l| {
                 format!(" at the price of {:.3} weighted cores a watt", l * 1_000.0)
             });
             format!(
                 "its target of {} is over and no leftover pays for its {}{price} ({} would be left)",
-                target(cluster, class),
+                target(decision, class),
                 watts(placement.draw),
                 time(span)
             )
         }
         Some(Shed::NotWorth(span)) => format!(
             "higher classes need the energy: of its target of {} only {} could be paid",
-            target(cluster, class),
+            target(decision, class),
             time(span)
         ),
         None => "it has no place".to_owned(),
@@ -257,8 +261,7 @@ pub(super) fn close_stage(cluster: &Cluster<'_>, steps: &[Step]) -> String {
     }
 }
 
-pub(super) fn promise_used(cluster: &Cluster<'_>) -> String {
-    let _ = cluster;
+pub(super) fn promise_used() -> String {
     "what a reserve could give is given; what is left in it is for its own servers, so the lines change"
         .to_owned()
 }
@@ -292,7 +295,7 @@ pub(super) fn step_down(
             if span.total > span.target + 1.0 {
                 "its share of the leftover is spent".to_owned()
             } else if cluster.elapsed + span.target + 1.0
-                >= cluster.classes[cluster.placements[*p].class].target
+                >= decision.class_target[cluster.placements[*p].class]
             {
                 "its target is reached".to_owned()
             } else {
@@ -314,22 +317,23 @@ pub(super) fn step_down(
     )
 }
 
+/// `short`: the server that is down to its clean end, and what that takes.
 pub(super) fn ended(
     cluster: &Cluster<'_>,
     decision: &Decision,
     p: usize,
-    short: Option<usize>,
+    short: Option<(usize, f64)>,
     now: f64,
 ) -> String {
     let class = cluster.placements[p].class;
     let lived = time(cluster.elapsed + now);
     match short {
-        Some(s) => format!(
-            "after {lived} only the energy of a clean stop is left for {} ({})",
+        Some((s, keep)) => format!(
+            "after {lived} no more than the energy of a clean end can reach {} ({})",
             cluster.server_name(s),
-            energy(decision.hold_back[s])
+            energy(keep)
         ),
-        None => format!("after {lived} (target {})", target(cluster, class)),
+        None => format!("after {lived} (target {})", target(decision, class)),
     }
 }
 

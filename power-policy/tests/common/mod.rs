@@ -2,6 +2,9 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot build its cluster fails")]
 
+pub(crate) mod executor;
+pub(crate) mod generate;
+
 use std::collections::BTreeMap;
 
 use power_policy::model::*;

@@ -2,11 +2,9 @@
 
 mod against_plant;
 mod energy;
-mod large;
 mod returning;
 mod rules;
 mod site;
-mod total;
 
 use super::*;
 

@@ -6,18 +6,22 @@
 //! its power supply holds is lost. Only what hangs together electrically is computed anew when something changes, so
 //! that a large cluster whose servers live on their own reserves costs little more than its events.
 
-mod sharing;
-
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::model::{Changeover, LineMode, Mains, Powered, Reserve, Snapshot};
 
+/// Rounds of proportional sharing, as in the plant.
+const SHARING_ROUNDS: usize = 8;
 /// Longest break that a power supply carries by itself, in microseconds (10 to 20 ms is usual).
 const HOLD_UP_MICROS: u64 = 10_000;
 /// Discharge time at whose power the stated capacity of a non-linear store is all there; above it Peukert's law takes
 /// its part. Makers of UPS batteries commonly rate them at one hour.
 const RATED_SECONDS: f64 = 3_600.0;
+/// The plant counts whole milliwatts; what is left below one is nothing, and not shared.
+const LEAST: f64 = 1.0;
+/// A server that misses less than this share of what it draws is fed: the rest is rounding.
+const CRUMB: f64 = 1e-6;
 
 /// A pair joined, being joined or being taken off on a line.
 #[derive(Debug, Clone)]
@@ -70,16 +74,28 @@ enum Due {
 
 /// What happened on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::checker) enum Happening {
+pub(super) enum Happening {
     /// A server was not fed, and is lost.
     Lost { server: usize },
     /// A watched charge has fallen to its threshold.
     Fallen { watch: usize },
 }
 
-pub(in crate::checker) struct Electricity<'a> {
+#[derive(Debug, Clone)]
+struct Path {
+    server: usize,
+    reserve: usize,
+    line: Option<usize>,
+    efficiency: f64,
+    cap: f64,
+    /// At the input.
+    flow: f64,
+    want: f64,
+}
+
+pub(super) struct Electricity<'a> {
     snapshot: &'a Snapshot,
-    pub(in crate::checker) now: u64,
+    pub(super) now: u64,
     load: Vec<f64>,
     on_mains: Vec<bool>,
     own: Vec<Vec<usize>>,
@@ -104,14 +120,14 @@ pub(in crate::checker) struct Electricity<'a> {
 }
 
 /// Which servers the run takes as fed by the mains.
-pub(in crate::checker) fn is_on_mains(snapshot: &Snapshot, server: usize, all_lost: bool) -> bool {
+pub(super) fn is_on_mains(snapshot: &Snapshot, server: usize, all_lost: bool) -> bool {
     let s = &snapshot.servers[server];
     // Where nobody can tell, nothing can be judged; it is left as it is.
     !all_lost && s.mains != Mains::Absent
 }
 
 impl<'a> Electricity<'a> {
-    pub(in crate::checker) fn new(snapshot: &'a Snapshot, all_lost: bool) -> Self {
+    pub(super) fn new(snapshot: &'a Snapshot, all_lost: bool) -> Self {
         let (servers, reserves, lines) = (
             snapshot.servers.len(),
             snapshot.reserves.len(),
@@ -178,7 +194,7 @@ impl<'a> Electricity<'a> {
     }
 
     /// What a server draws from now on, in milliwatts. Takes effect with [`Self::settle`].
-    pub(in crate::checker) fn set_load(&mut self, server: usize, milliwatts: f64) {
+    pub(super) fn set_load(&mut self, server: usize, milliwatts: f64) {
         if self.load[server] != milliwatts {
             self.load[server] = milliwatts;
             self.dirty.push(server);
@@ -186,13 +202,7 @@ impl<'a> Electricity<'a> {
     }
 
     /// Gives a reserve to a server through a line, or takes it off with 0. Returns when that is done.
-    pub(in crate::checker) fn divert(
-        &mut self,
-        line: usize,
-        reserve: usize,
-        server: usize,
-        milliwatts: u64,
-    ) -> u64 {
+    pub(super) fn divert(&mut self, line: usize, reserve: usize, server: usize, milliwatts: u64) -> u64 {
         let config = &self.snapshot.lines[line];
         let (exclusive, parallel) = (
             config.mode == LineMode::Exclusive,
@@ -252,7 +262,7 @@ impl<'a> Electricity<'a> {
     }
 
     /// Waits for these reserves together to fall to `threshold` millijoules.
-    pub(in crate::checker) fn watch(&mut self, reserves: &[usize], threshold: f64) -> usize {
+    pub(super) fn watch(&mut self, reserves: &[usize], threshold: f64) -> usize {
         let at = self.watches.len();
         let (mut above, mut drain) = (-threshold, 0.0);
         for r in reserves {
@@ -289,13 +299,13 @@ impl<'a> Electricity<'a> {
     }
 
     /// Energy in a store now, cut-off included, in millijoules.
-    pub(in crate::checker) fn energy(&self, reserve: usize) -> f64 {
+    pub(super) fn energy(&self, reserve: usize) -> f64 {
         let store = &self.stores[reserve];
         store.cutoff + (store.available - spent(store.drain, self.now - store.at)).max(0.0)
     }
 
     /// The lowest energy that a store has had, cut-off included, in millijoules.
-    pub(in crate::checker) fn lowest(&self, reserve: usize) -> f64 {
+    pub(super) fn lowest(&self, reserve: usize) -> f64 {
         let store = &self.stores[reserve];
         store.cutoff
             + store
@@ -303,7 +313,7 @@ impl<'a> Electricity<'a> {
                 .min((store.available - spent(store.drain, self.now - store.at)).max(0.0))
     }
 
-    pub(in crate::checker) fn into_histories(mut self) -> Vec<Vec<(u64, f64)>> {
+    pub(super) fn into_histories(mut self) -> Vec<Vec<(u64, f64)>> {
         for r in 0..self.stores.len() {
             let energy = self.energy(r);
             let now = self.now;
@@ -313,12 +323,12 @@ impl<'a> Electricity<'a> {
     }
 
     /// When something happens next by itself.
-    pub(in crate::checker) fn next_due(&self) -> Option<u64> {
+    pub(super) fn next_due(&self) -> Option<u64> {
         self.due.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Lets time pass up to `until`, which is no later than [`Self::next_due`], and does what is due then.
-    pub(in crate::checker) fn advance(&mut self, until: u64, happenings: &mut Vec<Happening>) {
+    pub(super) fn advance(&mut self, until: u64, happenings: &mut Vec<Happening>) {
         self.now = self.now.max(until);
         while let Some(Reverse((at, event))) = self.due.peek().copied() {
             if at > self.now {
@@ -372,13 +382,218 @@ impl<'a> Electricity<'a> {
     }
 
     /// Brings the flows of everything that changed to this instant.
-    pub(in crate::checker) fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         // A round empties at least one reserve, or is the last.
         while !self.dirty.is_empty() {
             let seeds = std::mem::take(&mut self.dirty);
             let (servers, reserves, lines) = self.component(&seeds);
             self.route(&servers, &reserves, &lines);
         }
+    }
+
+    /// Everything that hangs together with these servers.
+    fn component(&mut self, seeds: &[usize]) -> (Vec<usize>, Vec<usize>, Vec<usize>) {
+        self.stamp += 1;
+        let stamp = self.stamp;
+        let (mut servers, mut reserves, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+        for s in seeds {
+            if self.mark[*s][0] != stamp {
+                self.mark[*s][0] = stamp;
+                servers.push(*s);
+            }
+        }
+        let (mut server_at, mut reserve_at, mut line_at) = (0, 0, 0);
+        let seed_count = servers.len();
+        loop {
+            if let Some(s) = servers.get(server_at).copied() {
+                let passive = self.load[s] <= 0.0 || self.on_mains[s];
+                server_at += 1;
+                // A server that takes nothing joins nobody; but where it took something before, that is free now.
+                if passive && server_at > seed_count {
+                    continue;
+                }
+                for r in &self.own[s] {
+                    if self.mark[*r][1] != stamp {
+                        self.mark[*r][1] = stamp;
+                        reserves.push(*r);
+                    }
+                }
+                for i in &self.by_server[s] {
+                    let setting = &self.settings[*i];
+                    if self.mark[setting.reserve][1] != stamp {
+                        self.mark[setting.reserve][1] = stamp;
+                        reserves.push(setting.reserve);
+                    }
+                    if self.mark[setting.line][2] != stamp {
+                        self.mark[setting.line][2] = stamp;
+                        lines.push(setting.line);
+                    }
+                }
+            } else if let Some(r) = reserves.get(reserve_at).copied() {
+                reserve_at += 1;
+                let fed = self.snapshot.reserves[r].feeds.iter().map(|s| s.0 as usize);
+                let live = self.by_reserve[r].iter().filter(|i| self.settings[**i].live);
+                for s in fed.chain(live.map(|i| self.settings[*i].server)) {
+                    if self.mark[s][0] != stamp {
+                        self.mark[s][0] = stamp;
+                        servers.push(s);
+                    }
+                }
+            } else if let Some(l) = lines.get(line_at).copied() {
+                line_at += 1;
+                for i in self.by_line[l].iter().filter(|i| self.settings[**i].live) {
+                    let s = self.settings[*i].server;
+                    if self.mark[s][0] != stamp {
+                        self.mark[s][0] = stamp;
+                        servers.push(s);
+                    }
+                }
+            } else {
+                return (servers, reserves, lines);
+            }
+        }
+    }
+
+    fn route(&mut self, servers: &[usize], reserves: &[usize], lines: &[usize]) {
+        for r in reserves {
+            self.pass(*r);
+            let store = &self.stores[*r];
+            self.reserve_left[*r] = if store.available > 0.0 { store.limit } else { 0.0 };
+        }
+        for l in lines {
+            self.line_left[*l] = self.snapshot.lines[*l].max_milliwatts as f64;
+        }
+        let (mut through_lines, mut from_own) = (Vec::new(), Vec::new());
+        for s in servers {
+            let draws = self.load[*s] > 0.0 && !self.on_mains[*s];
+            self.rest[*s] = if draws { self.load[*s] } else { 0.0 };
+            if !draws {
+                continue;
+            }
+            for i in self.by_server[*s].iter().filter(|i| self.settings[**i].live) {
+                let setting = &self.settings[*i];
+                through_lines.push(Path {
+                    server: *s,
+                    reserve: setting.reserve,
+                    line: Some(setting.line),
+                    efficiency: permille(self.snapshot.lines[setting.line].efficiency_permille),
+                    cap: setting.cap,
+                    flow: 0.0,
+                    want: 0.0,
+                });
+            }
+            for r in &self.own[*s] {
+                from_own.push(Path {
+                    server: *s,
+                    reserve: *r,
+                    line: None,
+                    efficiency: 1.0,
+                    cap: self.stores[*r].limit,
+                    flow: 0.0,
+                    want: 0.0,
+                });
+            }
+        }
+        // Where the rounds of sharing do not give everything out, the rest goes by this order, as in the plant.
+        through_lines.sort_by_key(|p| (p.server, p.line, p.reserve));
+        from_own.sort_by_key(|p| (p.server, p.reserve));
+        self.share(&mut through_lines);
+        self.share(&mut from_own);
+        for r in reserves {
+            let full = if self.stores[*r].available > 0.0 {
+                self.stores[*r].limit
+            } else {
+                0.0
+            };
+            self.set_output(*r, (full - self.reserve_left[*r]).max(0.0));
+        }
+        for s in servers {
+            let short = self.rest[*s] > self.load[*s] * CRUMB + 1.0;
+            match (short, self.short_since[*s]) {
+                (true, None) => {
+                    self.short_since[*s] = Some(self.now);
+                    let starve = Due::Starve {
+                        server: *s,
+                        since: self.now,
+                    };
+                    self.due
+                        .push(Reverse((self.now.saturating_add(HOLD_UP_MICROS), starve)));
+                }
+                (false, Some(_)) => self.short_since[*s] = None,
+                _ => {}
+            }
+        }
+    }
+
+    /// Each server asks its paths in proportion to their caps; who is asked for too much cuts all askers alike; what a
+    /// server then misses it asks of those that have something left.
+    fn share(&mut self, paths: &mut [Path]) {
+        for _ in 0..SHARING_ROUNDS {
+            for path in paths.iter() {
+                self.reserve_want[path.reserve] = 0.0;
+                if let Some(l) = path.line {
+                    self.line_want[l] = 0.0;
+                }
+            }
+            let mut asked = false;
+            for group in paths.chunk_by_mut(|a, b| a.server == b.server) {
+                let missing = group.first().map_or(0.0, |p| self.rest[p.server]);
+                let open = |p: &Path, this: &Self| {
+                    p.cap - p.flow >= LEAST
+                        && this.reserve_left[p.reserve] >= LEAST
+                        && p.line.is_none_or(|l| this.line_left[l] >= LEAST)
+                };
+                let weight: f64 = group.iter().filter(|p| open(p, self)).map(|p| p.cap).sum();
+                for path in group.iter_mut() {
+                    path.want = if missing >= LEAST && weight > 0.0 && open(path, self) {
+                        (missing * path.cap / weight / path.efficiency).min(path.cap - path.flow)
+                    } else {
+                        0.0
+                    };
+                    asked |= path.want > 0.0;
+                    self.reserve_want[path.reserve] += path.want;
+                    if let Some(l) = path.line {
+                        self.line_want[l] += path.want;
+                    }
+                }
+            }
+            if !asked {
+                return;
+            }
+            // Shares are cut against what was left when the round began.
+            for path in paths.iter_mut().filter(|p| p.want > 0.0) {
+                let mut part = ratio(self.reserve_left[path.reserve], self.reserve_want[path.reserve]);
+                if let Some(l) = path.line {
+                    part = part.min(ratio(self.line_left[l], self.line_want[l]));
+                }
+                path.want *= part.min(1.0);
+            }
+            for path in paths.iter_mut().filter(|p| p.want > 0.0) {
+                self.give(path, path.want);
+            }
+        }
+        for path in paths.iter_mut() {
+            let wish = self.rest[path.server] / path.efficiency;
+            if wish >= LEAST {
+                self.give(path, wish);
+            }
+        }
+    }
+
+    fn give(&mut self, path: &mut Path, wish: f64) {
+        let mut input = wish
+            .min(path.cap - path.flow)
+            .min(self.reserve_left[path.reserve]);
+        if let Some(l) = path.line {
+            input = input.min(self.line_left[l]);
+        }
+        let input = input.max(0.0);
+        path.flow += input;
+        self.reserve_left[path.reserve] -= input;
+        if let Some(l) = path.line {
+            self.line_left[l] -= input;
+        }
+        self.rest[path.server] = (self.rest[path.server] - input * path.efficiency).max(0.0);
     }
 
     /// Brings a store to this instant.
@@ -438,7 +653,7 @@ fn store(reserve: &Reserve) -> Store {
 }
 
 /// By how many milliwatts a store falls when it gives `output` at its output.
-pub(in crate::checker) fn drain(reserve: &Reserve, output: f64) -> f64 {
+pub(super) fn drain(reserve: &Reserve, output: f64) -> f64 {
     if output <= 0.0 {
         return 0.0;
     }
@@ -452,8 +667,12 @@ pub(in crate::checker) fn drain(reserve: &Reserve, output: f64) -> f64 {
 }
 
 /// A declared efficiency as a factor; one of nothing would divide by zero.
-pub(in crate::checker) fn permille(figure: u32) -> f64 {
+pub(super) fn permille(figure: u32) -> f64 {
     f64::from(figure.clamp(1, 1_000)) / 1_000.0
+}
+
+fn ratio(a: f64, b: f64) -> f64 {
+    if b > 0.0 { (a / b).max(0.0) } else { 1.0 }
 }
 
 /// Millijoules that milliwatts take in microseconds.
@@ -469,7 +688,7 @@ fn later(now: u64, millijoules: f64, milliwatts: f64) -> u64 {
 }
 
 /// Whether a server draws by itself at the beginning.
-pub(in crate::checker) fn begins_on(snapshot: &Snapshot, server: usize) -> bool {
+pub(super) fn begins_on(snapshot: &Snapshot, server: usize) -> bool {
     !matches!(
         snapshot.servers[server].powered,
         Powered::OffCommanded | Powered::OffSeen

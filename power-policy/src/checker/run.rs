@@ -1,12 +1,8 @@
 //! The plan run forward on the checker's own electricity: stages are released as the plan says, stops, moves, halts and
 //! switches take their time, and what loses power on the way is noted.
 
-mod outcome;
-
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-
-pub(in crate::checker) use outcome::{Conditions, Controller, Halt, Loss, Outcome};
 
 use super::electricity::{Electricity, Happening, begins_on};
 use super::reading::{Act, ReadStage, Reading};
@@ -15,6 +11,87 @@ use crate::plan::{HostState, Trigger, Verb};
 
 /// Draw of a boot above idle, as a part of the span to the peak, where no energy is declared (policy notes, 1.3).
 const BOOT_SPAN: f64 = 0.3;
+
+/// Who releases stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Controller {
+    /// A PDP, to the end.
+    Alive,
+    /// None, from the moment after stage 0.
+    DeadAfterStageZero,
+    /// None, from the moment at which a stage would have to wait for a charge or a later time.
+    DeadAtFirstWait,
+}
+
+/// How the plan is run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Conditions {
+    pub(super) controller: Controller,
+    /// Charge thresholds are seen this much later, in microseconds.
+    pub(super) late_micros: u64,
+    /// Stops and halts take this much more power.
+    pub(super) stop_permille: u32,
+    /// Every server loses its mains at the beginning, whatever the snapshot says (a standing plan).
+    pub(super) all_lost: bool,
+}
+
+/// A server that lost power.
+#[derive(Debug, Clone)]
+pub(super) struct Loss {
+    pub(super) server: usize,
+    /// Milliseconds from the beginning of the interruption.
+    pub(super) at_millis: u64,
+    /// Touchable activities that ran on it.
+    pub(super) running: Vec<usize>,
+    pub(super) halting: bool,
+    /// Last stage released before.
+    pub(super) after_stage: Option<u32>,
+    pub(super) load_milliwatts: u64,
+}
+
+/// A server that began to halt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Halt {
+    pub(super) server: usize,
+    /// Milliseconds from the beginning of the interruption.
+    pub(super) at_millis: u64,
+    pub(super) stage: Option<u32>,
+}
+
+/// What came of it. Times are milliseconds from the beginning of the interruption.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// When each activity was stopped for good: begun, ended.
+    pub(super) stopped: Vec<Option<(u64, u64)>>,
+    /// The stage that stopped it.
+    pub(super) stopped_by: Vec<Option<u32>>,
+    /// Energy in each store over time: breakpoints in microseconds from the planning, millijoules.
+    pub(super) histories: Vec<Vec<(u64, f64)>>,
+    /// Where each activity went in the end, if it was moved.
+    pub(super) moved_to: Vec<Option<usize>>,
+    pub(super) losses: Vec<Loss>,
+    pub(super) halts: Vec<Halt>,
+    /// Lowest energy of each store, in millijoules.
+    pub(super) lowest: Vec<f64>,
+    pub(super) elapsed_at_start: u64,
+    /// The run came to rest.
+    pub(super) finished: bool,
+}
+
+impl Outcome {
+    /// Energy in a store at a time from the beginning of the interruption.
+    pub(super) fn energy_at(&self, reserve: usize, millis: u64) -> f64 {
+        let micros = millis.saturating_sub(self.elapsed_at_start).saturating_mul(1_000);
+        let history = &self.histories[reserve];
+        let after = history.partition_point(|(at, _)| *at <= micros);
+        match (after.checked_sub(1).map(|i| history[i]), history.get(after)) {
+            (Some((a, x)), Some((b, y))) if *b > a => x + (y - x) * (micros - a) as f64 / (b - a) as f64,
+            (Some((_, x)), _) => x,
+            (None, Some((_, y))) => *y,
+            (None, None) => 0.0,
+        }
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Power {
@@ -89,7 +166,7 @@ struct Queue<'p> {
     enabled: bool,
 }
 
-pub(in crate::checker) struct Run<'a, 'p> {
+pub(super) struct Run<'a, 'p> {
     snapshot: &'a Snapshot,
     conditions: Conditions,
     electricity: Electricity<'a>,
@@ -113,7 +190,7 @@ pub(in crate::checker) struct Run<'a, 'p> {
 }
 
 /// Runs the plan.
-pub(in crate::checker) fn run(
+pub(super) fn run(
     snapshot: &Snapshot,
     reading: &Reading<'_>,
     policy: &PowerPolicy,
@@ -263,7 +340,7 @@ impl<'a, 'p> Run<'a, 'p> {
                     Happening::Lost { server } => self.lost(server),
                     Happening::Fallen { watch } => {
                         if let Some(q) = self.watchers.get(watch).copied() {
-                            let at = self.electricity.now.saturating_add(self.conditions.late_micros);
+                            let at = self.electricity.now + self.conditions.late_micros;
                             self.later(at, Timer::Release { queue: q });
                         }
                     }
@@ -278,11 +355,6 @@ impl<'a, 'p> Run<'a, 'p> {
             }
         }
         false
-    }
-
-    /// Milliseconds from the beginning of the interruption, for a time of the run.
-    fn millis(&self, micros: u64) -> u64 {
-        self.elapsed.saturating_add(micros / 1_000)
     }
 
     fn later(&mut self, at: u64, timer: Timer) {
@@ -489,8 +561,8 @@ impl<'a, 'p> Run<'a, 'p> {
             self.moved_to[activity] = elsewhere.map(|p| p.server);
         }
         if !moved && q != usize::MAX {
-            let begun = self.millis(now);
-            let ended = self.millis(end);
+            let begun = self.elapsed + now / 1_000;
+            let ended = self.elapsed + end / 1_000;
             self.stopped[activity] = Some((begun, ended));
             self.stopped_by[activity] = self.last_stage;
         }
@@ -554,7 +626,7 @@ impl<'a, 'p> Run<'a, 'p> {
                         self.hosts[server].power = Power::Halting;
                         self.halts.push(Halt {
                             server,
-                            at_millis: self.millis(now),
+                            at_millis: self.elapsed + now / 1_000,
                             stage: self.last_stage,
                         });
                         model.halt_millis
@@ -617,13 +689,11 @@ impl<'a, 'p> Run<'a, 'p> {
         let model = &self.snapshot.servers[server];
         self.losses.push(Loss {
             server,
-            at_millis: self.millis(self.electricity.now),
+            at_millis: self.elapsed + self.electricity.now / 1_000,
             running,
             halting: self.hosts[server].power == Power::Halting,
             after_stage: self.last_stage,
-            load_milliwatts: model
-                .idle_milliwatts
-                .saturating_add(self.hosts[server].running as u64),
+            load_milliwatts: model.idle_milliwatts + self.hosts[server].running as u64,
         });
         self.hosts[server].power = Power::Off;
         for activity in std::mem::take(&mut self.by_server[server]) {

@@ -1,0 +1,525 @@
+//! The steps down: after the first minutes, one step at a time, until nothing is left that could be kept.
+//!
+//! Stages are released one after the other, so a long stop holds up everything behind it. What would come to its end
+//! while a stage is under way is therefore taken into that stage, and hosts close only when nothing else is due.
+
+use super::decide::{SETTLE_SECONDS, on_battery};
+use super::durations::FOREVER;
+use super::feeds::commandable;
+use super::flow::ratio;
+use super::hold_back::{hold_back, margin_seconds};
+use super::moves::latest;
+use super::prepare::{Supply, whole};
+use super::script::Script;
+use super::words;
+use crate::model::Name;
+use crate::plan::{HostState, Step, StepKind, Trigger, Verb};
+
+/// Most steps down; more of them are merged, the earlier time counts.
+const MOST_STEPS_DOWN: usize = 400;
+/// Ends that lie closer together than this are one step, seconds.
+const SAME_TIME_SECONDS: f64 = 0.5;
+/// Rounds of taking into a stage what would end while it is under way.
+const GATHERING_ROUNDS: usize = 8;
+
+/// What comes next.
+#[derive(Debug)]
+enum Next {
+    /// These placements have reached their planned end.
+    End(Vec<usize>),
+    /// What can reach this server is down to its clean end.
+    Floor(usize),
+    /// Promises are used up, or a reserve is empty: look at the feeds again.
+    Feeds,
+    /// An idle host that may not be switched off earlier is at the end of its reserve.
+    Halt(usize),
+    /// Powers change by themselves: a stop or halt ends, a reserve is empty.
+    Event,
+    /// Nothing more happens.
+    Nothing,
+}
+
+/// What each server can still count on.
+pub(super) struct Reach {
+    /// Its part of its own reserves, and what is promised to it.
+    pub(super) all: Vec<f64>,
+    /// Its own reserves alone.
+    own: Vec<f64>,
+    /// Power that it takes from them now.
+    own_drain: Vec<f64>,
+}
+
+impl Script<'_, '_> {
+    pub(super) fn steps_down(&mut self, end_scale: &[f64]) {
+        let mut steps = 0;
+        // After the first stages, and after each step down, lines and hosts are looked at again.
+        let mut to_follow = true;
+        // Each pass ends a placement, empties a reserve or promise, halts a host, or ends a stop or halt.
+        let bound = 8 * (self.cluster.placements.len() + self.cluster.stores.len() + self.loans.len())
+            + 8 * self.cluster.nodes.len()
+            + 64;
+        for _ in 0..bound {
+            let reach = self.reach();
+            let (hard, next) = self.next(&reach);
+            // A planned end can wait for hosts and lines; what has no energy left cannot.
+            if to_follow && hard > self.follow_up_seconds() {
+                to_follow = false;
+                self.divert_more("what was stopped leaves watts and joules to others");
+                self.close_hosts();
+                continue;
+            }
+            let (due, next) = match self.first_end(end_scale) {
+                Some((at, group)) if at - self.forward.time < hard => {
+                    ((at - self.forward.time).max(0.0), Next::End(group))
+                }
+                _ => (hard, next),
+            };
+            let event = self.forward.next_event();
+            let next = if event < due { Next::Event } else { next };
+            match next {
+                Next::Nothing => break,
+                Next::Event => self.run_for(event + 1e-6),
+                Next::End(group) => {
+                    self.run_for(due);
+                    steps += 1;
+                    self.step_down(group, steps, None);
+                    to_follow = true;
+                }
+                Next::Floor(s) => {
+                    self.run_for(due);
+                    let group = self.lowest(s);
+                    steps += 1;
+                    self.step_down(group, steps, Some(s));
+                    to_follow = true;
+                }
+                Next::Feeds => {
+                    self.run_for(due);
+                    self.change_feeds();
+                }
+                Next::Halt(s) => {
+                    self.run_for(due);
+                    self.last_halt(s);
+                }
+            }
+        }
+    }
+
+    /// Time that closing hosts and changing lines takes.
+    fn follow_up_seconds(&self) -> f64 {
+        let cluster = self.cluster;
+        let halts = (0..cluster.nodes.len())
+            .filter(|s| self.running[*s].is_empty() && !self.closed[*s] && on_battery(cluster, *s))
+            .map(|s| cluster.nodes[s].halt_seconds)
+            .fold(0.0, f64::max);
+        let switch = self
+            .forward
+            .feeds
+            .iter()
+            .map(|f| cluster.links[f.link].switch_seconds)
+            .fold(0.0, f64::max);
+        halts + switch + 2.0 * SETTLE_SECONDS
+    }
+
+    /// The lowest class on a server.
+    fn lowest(&self, s: usize) -> Vec<usize> {
+        let class = |p: &usize| self.cluster.placements[*p].class;
+        let lowest = self.running[s].iter().map(class).max();
+        self.running[s]
+            .iter()
+            .copied()
+            .filter(|p| Some(class(p)) == lowest)
+            .collect()
+    }
+
+    pub(super) fn reach(&self) -> Reach {
+        let cluster = self.cluster;
+        let forward = &self.forward;
+        let mut promised = vec![0.0; cluster.stores.len()];
+        for loan in &self.loans {
+            promised[loan.store] += loan.energy;
+        }
+        let home_load: Vec<f64> = cluster
+            .stores
+            .iter()
+            .map(|r| r.homes.iter().map(|h| forward.load[*h]).sum())
+            .collect();
+        let count = cluster.nodes.len();
+        let mut reach = Reach {
+            all: vec![0.0; count],
+            own: vec![0.0; count],
+            own_drain: forward.load.clone(),
+        };
+        // Above its reference power a store gives less than it holds.
+        let yields = |r: usize, watts: f64| {
+            let store = &cluster.stores[r];
+            let watts = watts.max(forward.output[r]).min(store.max_watts);
+            if watts > 0.0 {
+                watts / store.drain(watts)
+            } else {
+                1.0
+            }
+        };
+        for (s, node) in cluster.nodes.iter().enumerate() {
+            for r in &node.stores {
+                let share = ratio(forward.load[s], home_load[*r]).clamp(0.0, 1.0) * yields(*r, home_load[*r]);
+                reach.own[s] += forward.energy[*r] * share;
+                reach.all[s] += (forward.energy[*r] - promised[*r]).max(0.0) * share;
+            }
+        }
+        for loan in &self.loans {
+            // Promises that are not covered any more are cut alike.
+            let covered = ratio(forward.energy[loan.store], promised[loan.store]).min(1.0);
+            let arrives = cluster.links[loan.link].efficiency * yields(loan.store, 0.0);
+            reach.all[loan.server] += loan.energy * covered * arrives;
+        }
+        for (feed, watts) in forward.feeds.iter().zip(&forward.feed_watts) {
+            let carried = watts * cluster.links[feed.link].efficiency;
+            reach.own_drain[feed.server] = (reach.own_drain[feed.server] - carried).max(0.0);
+        }
+        reach
+    }
+
+    /// What has to come next if powers stay as they are, and in how many seconds.
+    fn next(&self, reach: &Reach) -> (f64, Next) {
+        let cluster = self.cluster;
+        let mut best = (f64::INFINITY, Next::Nothing);
+        for s in (0..cluster.nodes.len()).filter(|s| on_battery(cluster, *s) && self.forward.on[*s]) {
+            if self.running[s].is_empty() {
+                let due = self.halt_due(s, reach);
+                if due < best.0 {
+                    best = (due, Next::Halt(s));
+                }
+                continue;
+            }
+            let due = self.floor_due(s, reach);
+            if due < best.0 {
+                best = (due, Next::Floor(s));
+            }
+        }
+        let due = self.promise_due();
+        if due < best.0 {
+            best = (due, Next::Feeds);
+        }
+        best
+    }
+
+    /// The next planned end of what runs on batteries; those of one class and time are one step.
+    fn first_end(&self, end_scale: &[f64]) -> Option<(f64, Vec<usize>)> {
+        let cluster = self.cluster;
+        let rank = self.rank();
+        // The best class that an island still has is not stopped by the calendar: nothing there gains from its end. It
+        // lives until only the energy of its clean end is left.
+        let mut best = vec![usize::MAX; cluster.islands.max(1)];
+        for s in (0..cluster.nodes.len()).filter(|s| on_battery(cluster, *s)) {
+            let island = cluster.nodes[s].island;
+            best[island] = best[island].min(rank[s]);
+        }
+        let mut ends: Vec<(f64, usize, bool, usize)> = Vec::new();
+        for s in (0..cluster.nodes.len()).filter(|s| on_battery(cluster, *s)) {
+            for p in &self.running[s] {
+                let class = cluster.placements[*p].class;
+                let total = self.decision.span[*p].total;
+                if total < FOREVER && class > best[cluster.nodes[s].island] {
+                    // Hosts that close come before servers on which a higher class lives on.
+                    ends.push((total * end_scale[s], class, rank[s] < class, *p));
+                }
+            }
+        }
+        let slot = |t: f64| whole(t / SAME_TIME_SECONDS);
+        ends.sort_by(|a, b| {
+            slot(a.0)
+                .cmp(&slot(b.0))
+                .then(b.1.cmp(&a.1))
+                .then(a.2.cmp(&b.2))
+                .then(a.3.cmp(&b.3))
+        });
+        let first = ends.first().copied()?;
+        let merge = if ends.len() > MOST_STEPS_DOWN {
+            let span = ends.last().map_or(0.0, |e| e.0) - first.0;
+            (span / MOST_STEPS_DOWN as f64).max(SAME_TIME_SECONDS)
+        } else {
+            SAME_TIME_SECONDS
+        };
+        let group = ends
+            .iter()
+            .take_while(|e| e.0 - first.0 <= merge && e.1 == first.1 && e.2 == first.2)
+            .map(|e| e.3)
+            .collect();
+        Some((first.0, group))
+    }
+
+    /// Time until what can reach a server is down to its clean end.
+    fn floor_due(&self, s: usize, reach: &Reach) -> f64 {
+        let load = self.forward.load[s];
+        if load <= 0.0 {
+            return f64::INFINITY;
+        }
+        let keep = hold_back(self.cluster, s, &self.running[s]);
+        let together = ratio((reach.all[s] - keep).max(0.0), load);
+        // Where the lines cannot carry it whole, the own reserve goes first, and must not go below its part of a clean
+        // end.
+        let own = reach.own_drain[s];
+        if own <= load * 0.01 || self.cluster.nodes[s].stores.is_empty() {
+            return together;
+        }
+        together.min(ratio((reach.own[s] - keep * ratio(own, load)).max(0.0), own))
+    }
+
+    /// Time until an idle host has to halt for want of energy.
+    fn halt_due(&self, s: usize, reach: &Reach) -> f64 {
+        let node = &self.cluster.nodes[s];
+        let load = self.forward.load[s];
+        if load <= 0.0 || !node.touchable || node.fixed > 0.0 || self.halting[s] {
+            return f64::INFINITY;
+        }
+        let keep = hold_back(self.cluster, s, &[]);
+        if node.can_switch_off {
+            return ratio((reach.all[s] - keep).max(0.0), load);
+        }
+        // One that must stay up stays up as long as there is anything in its own reserves, lent or not; what they lend
+        // goes on flowing while it halts.
+        let output: f64 = node.stores.iter().map(|r| self.forward.output[*r]).sum();
+        let drain: f64 = node
+            .stores
+            .iter()
+            .map(|r| self.cluster.stores[*r].drain(self.forward.output[*r]))
+            .sum();
+        let lent =
+            (output - reach.own_drain[s]).max(0.0) * (node.halt_seconds + margin_seconds(self.cluster));
+        ratio((reach.own[s] - keep - lent).max(0.0), drain.max(load))
+    }
+
+    /// Time until a promise is used up whose reserve has something else to keep.
+    fn promise_due(&self) -> f64 {
+        let mut due = f64::INFINITY;
+        for (feed, watts) in self.forward.feeds.iter().zip(&self.forward.feed_watts) {
+            let key = (feed.link, feed.store, feed.server);
+            if *watts <= 0.0 || !commandable(self.cluster, feed) || self.settled.contains(&key) {
+                continue;
+            }
+            let left = self
+                .loans
+                .iter()
+                .find(|l| (l.link, l.store, l.server) == key)
+                .map_or(0.0, |l| l.energy);
+            let at_home = self.cluster.stores[feed.store].homes.iter().any(|s| {
+                // A server on mains keeps its protection.
+                let keeps = matches!(
+                    self.cluster.nodes[*s].supply,
+                    Supply::Battery | Supply::Mains | Supply::Unknown
+                );
+                self.forward.on[*s] && *s != feed.server && keeps
+            });
+            let others = self.loans.iter().any(|l| {
+                let same = l.store == feed.store && l.server != feed.server;
+                same && l.energy > 1.0
+            });
+            // Another promise waits for the place on the line, at the server or at the reserve.
+            let waits = self.loans.iter().any(|l| {
+                let shares = l.server == feed.server || l.link == feed.link || l.store == feed.store;
+                let fed = self
+                    .forward
+                    .feeds
+                    .iter()
+                    .any(|f| (f.link, f.store, f.server) == (l.link, l.store, l.server));
+                shares && !fed && l.energy > 1.0
+            });
+            if (at_home || others || waits) && self.forward.energy[feed.store] > 1.0 {
+                due = due.min(ratio(left, *watts));
+            }
+        }
+        due
+    }
+
+    fn change_feeds(&mut self) {
+        // What is all but used up counts as used up.
+        for loan in &mut self.loans {
+            let flowing = self
+                .forward
+                .feeds
+                .iter()
+                .zip(&self.forward.feed_watts)
+                .any(|(f, w)| {
+                    (f.link, f.store, f.server) == (loan.link, loan.store, loan.server)
+                        && *w * 0.1 > loan.energy
+                });
+            if flowing || loan.energy < 1_000.0 {
+                loan.energy = 0.0;
+            }
+        }
+        let used_up = |script: &Self| -> Vec<(usize, usize, usize)> {
+            let keys = script.forward.feeds.iter().map(|f| (f.link, f.store, f.server));
+            keys.filter(|key| {
+                !script
+                    .loans
+                    .iter()
+                    .any(|l| (l.link, l.store, l.server) == *key && l.energy > 0.0)
+            })
+            .collect()
+        };
+        let trigger = self.threshold(used_up(self).iter().map(|key| key.1).collect());
+        let load = self.forward.load.clone();
+        let steps = self.refeed(&load, self.longest_stage());
+        if steps.is_empty() {
+            // Nothing to switch, and the promise is gone: it must not come up again.
+            self.settled = used_up(self);
+            return;
+        }
+        self.settled.clear();
+        self.push(trigger, steps, words::promise_used());
+        self.run_for(SETTLE_SECONDS);
+    }
+
+    /// A threshold at the charge that the run predicts for now.
+    fn threshold(&self, mut stores: Vec<usize>) -> Trigger {
+        stores.sort_unstable();
+        stores.dedup();
+        stores.retain(|r| self.forward.output[*r] > 0.0);
+        let millijoules = stores
+            .iter()
+            .map(|r| self.cluster.charge(*r, self.forward.energy[*r]))
+            .fold(0, u64::saturating_add);
+        // One list of stages for several islands: a pool that falls slower than told must not hold up another's.
+        if stores.is_empty() || self.several_islands {
+            return Trigger::Elapsed {
+                millis: whole((self.cluster.elapsed + self.forward.time) * 1_000.0),
+            };
+        }
+        let mut reserves: Vec<Name> = stores
+            .iter()
+            .map(|r| self.cluster.store_name(*r).clone())
+            .collect();
+        reserves.sort();
+        Trigger::ChargeBelow {
+            reserves,
+            millijoules,
+        }
+    }
+
+    /// Reserves that feed these servers now.
+    fn feeding(&self, servers: &[usize]) -> Vec<usize> {
+        let mut stores: Vec<usize> = self
+            .forward
+            .feeds
+            .iter()
+            .zip(&self.forward.feed_watts)
+            .filter(|(f, w)| **w > 0.0 && servers.contains(&f.server))
+            .map(|(f, _)| f.store)
+            .collect();
+        stores.extend(
+            servers
+                .iter()
+                .flat_map(|s| self.cluster.nodes[*s].stores.iter().copied()),
+        );
+        stores
+    }
+
+    /// What would come to its end within the next `window` seconds: placements to stop, and idle hosts to halt.
+    fn due_within(&self, window: f64) -> (Vec<usize>, Vec<usize>) {
+        let reach = self.reach();
+        let (mut stops, mut halts) = (Vec::new(), Vec::new());
+        for s in (0..self.cluster.nodes.len()).filter(|s| on_battery(self.cluster, *s) && self.forward.on[*s])
+        {
+            if self.running[s].is_empty() {
+                if self.halt_due(s, &reach) < window {
+                    halts.push(s);
+                }
+            } else if self.floor_due(s, &reach) < window {
+                stops.extend(self.lowest(s));
+            }
+        }
+        stops.sort_by_key(|p| (std::cmp::Reverse(self.cluster.placements[*p].class), *p));
+        (stops, halts)
+    }
+
+    /// Fills up a stage that takes `longest` seconds, and in which the last stops on some servers end (`emptied`, with
+    /// the times they take): what would come to its end while it is under way is taken into it, and hosts close in it
+    /// that cannot wait for a stage of their own. Returns how long the stage takes with that.
+    pub(super) fn fill_stage(
+        &mut self,
+        mut longest: f64,
+        mut emptied: Vec<(usize, f64)>,
+        stays: impl Fn(usize) -> bool,
+        steps: &mut Vec<Step>,
+    ) -> f64 {
+        for _ in 0..GATHERING_ROUNDS {
+            longest = self.close_in_stage(longest, &latest(&emptied), steps);
+            let (mut stops, halts) = self.due_within(longest + 2.0 * SETTLE_SECONDS);
+            stops.retain(|p| !stays(*p));
+            if stops.is_empty() && halts.is_empty() {
+                break;
+            }
+            for p in stops {
+                let at = self.at(p);
+                let keep = hold_back(self.cluster, at, &self.running[at]);
+                let why = words::ended(
+                    self.cluster,
+                    self.decision,
+                    p,
+                    Some((at, keep)),
+                    self.forward.time,
+                );
+                steps.extend(self.activity_steps(p, Verb::Stop, Some(at), &why));
+                let took = self.stop(p);
+                longest = longest.max(took);
+                emptied.push((at, took));
+            }
+            for s in halts {
+                let stop = emptied
+                    .iter()
+                    .filter(|e| e.0 == s)
+                    .map(|e| e.1)
+                    .fold(0.0, f64::max);
+                longest = longest.max(self.halt_for_good(s, stop, steps));
+            }
+        }
+        longest
+    }
+
+    fn step_down(&mut self, group: Vec<usize>, step: usize, short: Option<usize>) {
+        let cluster = self.cluster;
+        let mut servers: Vec<usize> = group.iter().map(|p| self.at(*p)).collect();
+        servers.sort_unstable();
+        servers.dedup();
+        let trigger = self.threshold(self.feeding(&servers));
+        let reason = words::step_down(cluster, self.decision, &group, &servers, step, short, &trigger);
+        let keep = short.map(|s| (s, hold_back(cluster, s, &self.running[s])));
+        let mut steps = Vec::new();
+        let mut longest = 0.0_f64;
+        let mut emptied: Vec<(usize, f64)> = Vec::new();
+        for p in &group {
+            let at = self.at(*p);
+            let why = words::ended(cluster, self.decision, *p, keep, self.forward.time);
+            steps.extend(self.activity_steps(*p, Verb::Stop, Some(at), &why));
+            let took = self.stop(*p);
+            longest = longest.max(took);
+            emptied.push((at, took));
+        }
+        let longest = self.fill_stage(longest, emptied, |_| false, &mut steps);
+        self.push(trigger, steps, reason);
+        self.run_for(longest + SETTLE_SECONDS);
+    }
+
+    fn halt_for_good(&mut self, s: usize, begins: f64, steps: &mut Vec<Step>) -> f64 {
+        steps.push(Step {
+            kind: StepKind::Host {
+                server: self.cluster.server_name(s).clone(),
+                state: HostState::Off,
+            },
+            reason: words::last_halt(self.cluster, s),
+        });
+        self.forward.halt(s, begins);
+        self.halting[s] = true;
+        self.closed[s] = true;
+        begins + self.cluster.nodes[s].halt_seconds
+    }
+
+    fn last_halt(&mut self, s: usize) {
+        let trigger = self.threshold(self.cluster.nodes[s].stores.clone());
+        let mut steps = Vec::new();
+        let longest = self.halt_for_good(s, 0.0, &mut steps);
+        let longest = self.fill_stage(longest, Vec::new(), |_| false, &mut steps);
+        self.push(trigger, steps, words::last_halt_stage(self.cluster, s));
+        self.run_for(longest + SETTLE_SECONDS);
+    }
+}
