@@ -3,6 +3,7 @@
 //! The plant has the electricity; how long a graceful stop or a start takes is the agent's, as on a real node. Times
 //! are the plant's and pass `scale` times as fast as real ones.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use power_policy::model::{
@@ -10,7 +11,6 @@ use power_policy::model::{
 };
 use power_policy::plan::HostState;
 use power_policy::plant::{self, ServerPower};
-use tokio::time::sleep;
 
 use super::plant_link::{PlantClient, PlantLinkError};
 use super::{ActivityDriver, DriverFuture, HostDriver, HostReading, LineDriver, ReadError, ReserveDriver};
@@ -23,25 +23,50 @@ use crate::engine::facts::{
 /// How often the plant is asked, in real time, whether something that takes time is done.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// Lets real time pass. An agent has the machine's, a simulation of many agents one of its own.
+pub trait Sleeper: std::fmt::Debug {
+    /// Ends when so much time has passed.
+    fn sleep(&self, real: Duration) -> DriverFuture<'static, ()>;
+}
+
+/// The machine's time.
+#[derive(Debug)]
+struct RealTime;
+
+impl Sleeper for RealTime {
+    fn sleep(&self, real: Duration) -> DriverFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(real))
+    }
+}
+
 /// A way to the plant, and how fast its time passes.
 #[derive(Debug, Clone)]
 pub struct Simulation {
     client: PlantClient,
     scale: u32,
+    sleeper: Rc<dyn Sleeper>,
 }
 
 impl Simulation {
     /// The plant behind `client`.
     pub fn new(client: PlantClient, scale: u32) -> Self {
+        Self::with_sleeper(client, scale, Rc::new(RealTime))
+    }
+
+    /// The plant behind `client`, and another time than the machine's.
+    pub fn with_sleeper(client: PlantClient, scale: u32, sleeper: Rc<dyn Sleeper>) -> Self {
         Self {
             client,
             scale: scale.max(1),
+            sleeper,
         }
     }
 
     /// Lets so many milliseconds of the plant's time pass.
     async fn pass(&self, millis: u32) {
-        sleep(Duration::from_millis(u64::from(millis)) / self.scale).await;
+        self.sleeper
+            .sleep(Duration::from_millis(u64::from(millis)) / self.scale)
+            .await;
     }
 
     /// Figures of a server. Processor and memory are not electricity: the agent's file knows them.
@@ -238,7 +263,7 @@ impl SimulatedHost {
         loop {
             match self.power().await {
                 Ok(ServerPower::On) => return ActionOutcome::Done("it has booted".to_owned()),
-                Ok(ServerPower::Booting { .. }) => sleep(LOOK).await,
+                Ok(ServerPower::Booting { .. }) => self.simulation.sleeper.sleep(LOOK).await,
                 Ok(power) => return ActionOutcome::Failed(format!("it is {power} again")),
                 Err(error) => return ActionOutcome::Failed(error.to_string()),
             }
@@ -389,7 +414,9 @@ impl SimulatedLine {
     async fn read_back(&self, is_so: impl Fn(&LineReading) -> bool) -> ActionOutcome {
         loop {
             match self.reading().await {
-                Ok(reading) if reading.state == LineState::Moving => sleep(LOOK).await,
+                Ok(reading) if reading.state == LineState::Moving => {
+                    self.simulation.sleeper.sleep(LOOK).await
+                }
                 Ok(reading) if reading.state == LineState::Fault => {
                     return ActionOutcome::Failed("the line did not follow".to_owned());
                 }
