@@ -42,3 +42,5 @@ pub const CHECKPOINT_EVERY_RECORDS: u64 = 2_000;
 pub const MAX_RECORDS_KEPT: u64 = 100_000;
 /// How long the store may take to sync one batch before decisions leave without it, loudly.
 pub const STORE_PATIENCE_MILLIS: u64 = 5_000;
+/// How long PEPs are awaited after a restart before those that did not come back count as gone.
+pub const AWAIT_PEPS_MILLIS: u64 = 10_000;

@@ -47,7 +47,10 @@ fn settings() -> Settings {
         await_millis: 10_000,
         hold_millis: 600_000,
         planner: Box::new(power_policy::planner::plan),
-        checker: Box::new(|_, _, _| Vec::new()),
+        checker: Box::new(|snapshot, plan, policy| {
+            let found = power_policy::checker::check(snapshot, plan, policy);
+            found.iter().map(ToString::to_string).collect()
+        }),
         digester: Box::new(digest),
     }
 }
