@@ -722,7 +722,10 @@ fn a_reserve_that_nobody_can_read_is_aged_not_emptied() {
     engine.observe(0, 0, Observation::Inlet(name("feedA"), Mains::Absent));
     engine.set_connected(0, false);
     // 200 W and a quarter more: 250 J a second.
-    assert_eq!(engine.own_charge_joules(40_000), Some(90_000));
+    assert_eq!(
+        engine.charge_joules(&BTreeSet::from([&name("ups1")]), 40_000),
+        Some(90_000)
+    );
     assert!(engine.inventory().is_stale(&name("ups1"), 10_000));
     engine.handle_timeout(200_000);
     assert_eq!(kinds(&mut engine), []);
@@ -850,4 +853,107 @@ fn the_power_state_of_a_server_settles_its_host_steps() {
     engine.install(0, plan(1, vec![stage(1, steps)]), Some(1));
     assert_eq!(kinds(&mut engine), []);
     assert_eq!(outcomes(&engine), ["1 pwrHost.1 Done 0"]);
+}
+
+fn intake(instance: u32, milliwatts: u32) -> Step {
+    Step {
+        id: StepId {
+            class: StepClass::Intake,
+            instance,
+        },
+        kind: StepKind::Intake {
+            server: name("srv1"),
+            reserve: name("ups2"),
+            line: Some(name("tie")),
+            milliwatts,
+        },
+    }
+}
+
+/// Cut off, without mains, the own reserve as good as empty, and giving what it can.
+fn starving(stages: Vec<Stage>) -> Engine {
+    let mut inventory = inventory();
+    inventory
+        .reserves
+        .insert(name("ups1"), Thing::new(reserve(Role::Witness)));
+    let mut engine = engine_of(inventory, true);
+    engine.install(0, plan(1, stages), Some(0));
+    engine.set_connected(0, false);
+    engine.observe(0, 0, Observation::Inlet(name("feedA"), Mains::Absent));
+    engine.observe(1, 1, charge(36_001));
+    engine
+}
+
+#[test]
+fn a_server_that_lines_carry_does_not_live_by_its_own_reserve() {
+    // Idle 100 W and two times 50 W.
+    let mut engine = starving(vec![stage(0, vec![intake(1, 200_000)])]);
+    assert_eq!(kinds(&mut engine), []);
+    let mut engine = starving(vec![stage(0, vec![intake(1, 199_999)])]);
+    assert_eq!(kinds(&mut engine).len(), 2, "they carry a part of it only");
+    let mut engine = starving(vec![stage(0, vec![]), stage(1, vec![intake(1, 200_000)])]);
+    assert_eq!(kinds(&mut engine).len(), 2, "that stage is not released");
+    let mut engine = starving(vec![stage(0, vec![intake(1, 200_000), intake(2, 0)])]);
+    assert_eq!(kinds(&mut engine).len(), 2, "the line was taken away again");
+}
+
+#[test]
+fn a_reserve_that_gives_nothing_is_not_what_feeds_the_server() {
+    let mut inventory = inventory();
+    inventory
+        .reserves
+        .insert(name("ups1"), Thing::new(reserve(Role::Witness)));
+    let mut engine = engine_of(inventory, true);
+    engine.set_connected(0, false);
+    engine.observe(0, 0, Observation::Inlet(name("feedA"), Mains::Absent));
+    let Observation::Reserve(ups, reading) = charge(36_000) else {
+        unreachable!()
+    };
+    let mut see = |milliwatts: Option<i32>| {
+        let state = ReserveState::Depleted;
+        let reading = ReserveReading {
+            milliwatts,
+            state,
+            ..reading.clone()
+        };
+        engine.observe(1, 1, Observation::Reserve(ups.clone(), reading));
+        kinds(&mut engine).len()
+    };
+    assert_eq!(see(Some(0)), 0);
+    assert_eq!(see(None), 2, "nobody knows what it gives");
+}
+
+#[test]
+fn a_trigger_means_the_reserve_of_the_servers_that_its_stage_names() {
+    let mut inventory = inventory();
+    inventory
+        .reserves
+        .insert(name("ups1"), Thing::new(reserve(Role::Custodian)));
+    let other = ReserveFacts {
+        feeds: vec![name("srv2")],
+        ..reserve(Role::Custodian)
+    };
+    inventory.reserves.insert(name("ups2"), Thing::new(other));
+    let on_srv2 = ActivityKey {
+        activity: name("web"),
+        server: name("srv2"),
+    };
+    inventory.activities.insert(on_srv2, Thing::new(activity(5_000)));
+    let mut engine = engine_of(inventory, true);
+    let trigger = StageTrigger::ReserveBelowJoules(200_000);
+    engine.install(
+        0,
+        plan(1, vec![local(10_000, trigger, vec![act(1, "batch", Verb::Stop)])]),
+        Some(0),
+    );
+    engine.set_connected(0, false);
+    engine.observe(0, 0, Observation::Inlet(name("feedA"), Mains::Absent));
+    let Observation::Reserve(_, reading) = charge(190_000) else {
+        unreachable!()
+    };
+    engine.observe(1, 1, charge(300_000));
+    engine.observe(1, 1, Observation::Reserve(name("ups2"), reading));
+    assert_eq!(kinds(&mut engine), [], "the other server's reserve is not meant");
+    engine.observe(2, 2, charge(190_000));
+    assert_eq!(kinds(&mut engine), [stop("batch")]);
 }
