@@ -14,6 +14,8 @@ use super::store::{SetAside, StoreError};
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Where the application id stands in it (1.3.16).
 const APPLICATION_ID_AT: usize = 68;
+/// Where the file format's write version stands in it, with the read version after it (1.3.3).
+const WRITE_VERSION_AT: usize = 18;
 /// Octets of the header that are looked at.
 const HEADER_OCTETS: usize = 100;
 /// Files that belong to the journal, beside itself, by what is appended to its name.
@@ -64,7 +66,14 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
 /// Holds the journal against a second PDP as long as it lives. The system lets go of it when the process ends, however
 /// it ends. It is a file of its own so that other tools can read the journal meanwhile.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held, never used")] File);
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that is being started holds our open files until it executes its program.
+        let _ = self.0.unlock();
+    }
+}
 
 impl Lock {
     pub(super) fn take(journal: &Path) -> Result<Self, StoreError> {
@@ -177,6 +186,13 @@ pub(super) fn inspect(path: &Path, application_id: u32) -> Result<bool, StoreErr
     if found != application_id {
         return Err(foreign(format!(
             "an SQLite file with application id {found:#010x}, not {application_id:#010x}"
+        )));
+    }
+    // SQLite would open a file of a later file format, but not write to it.
+    let versions = (header[WRITE_VERSION_AT], header[WRITE_VERSION_AT + 1]);
+    if !matches!(versions, (1, 1) | (2, 2)) {
+        return Err(corrupt(&format!(
+            "its header has file format versions {versions:?}"
         )));
     }
     Ok(true)

@@ -60,10 +60,32 @@ pub struct SqliteStore {
     connection: Connection,
     identity: Option<Identity>,
     next_seq: u64,
+    bounds: Bounds,
     /// SQLite found the file damaged while it was in use.
     is_damaged: bool,
     // Last, so that it is let go of after the connection is closed.
     _lock: Lock,
+}
+
+/// How much history is kept behind the last checkpoint.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Records.
+    pub(super) records: u64,
+    /// Octets of the file that are in use.
+    pub(super) octets: u64,
+    /// Records that are forgotten at one time.
+    pub(super) at_once: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            records: MAX_RECORDS_KEPT,
+            octets: MAX_JOURNAL_OCTETS,
+            at_once: MAX_RECORDS_FORGOTTEN_AT_ONCE,
+        }
+    }
 }
 
 /// A store, and what was found at its opening.
@@ -94,6 +116,7 @@ impl SqliteStore {
             path,
             on_unreadable,
             connection,
+            bounds: Bounds::default(),
             is_damaged: false,
             _lock: lock,
         };
@@ -179,6 +202,11 @@ impl SqliteStore {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub(super) fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
     /// The bound on the file's pages, for tests of a full disk.
     #[cfg(test)]
     pub(super) fn set_max_pages(&self, pages: u32) {
@@ -224,13 +252,13 @@ impl Store for SqliteStore {
             .connection
             .query_row("SELECT coalesce(min(seq), 1) FROM record", [], number)
             .map_err(fail)?;
-        let mut below = checkpoint.saturating_sub(MAX_RECORDS_KEPT);
-        if used > column(MAX_JOURNAL_OCTETS) {
+        let mut below = checkpoint.saturating_sub(self.bounds.records);
+        if used > column(self.bounds.octets) {
             // Half of the history, so that this is not done for every checkpoint.
             below = below.max(first.saturating_add(checkpoint.saturating_sub(first).div_ceil(2)));
         }
         let below = below
-            .min(first.saturating_add(MAX_RECORDS_FORGOTTEN_AT_ONCE))
+            .min(first.saturating_add(self.bounds.at_once))
             .min(checkpoint);
         if below > first {
             self.connection
@@ -321,6 +349,10 @@ fn body_of(path: &Path, record: &Record) -> Result<String, StoreError> {
 fn sqlite_error(path: &Path, doing: &str, error: &rusqlite::Error) -> StoreError {
     let path = path.to_owned();
     let detail = format!("{doing}: {error}");
+    // "No such column" and the like: our statements are always the same, so that the schema is not ours any more.
+    if matches!(error, rusqlite::Error::SqlInputError { .. }) {
+        return StoreError::Corrupt { path, detail };
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full { path, detail },
         // Growing a file in memory-mapped or reserved ways fails as plain "disk I/O error" on a full disk.
@@ -335,6 +367,7 @@ fn sqlite_error(path: &Path, doing: &str, error: &rusqlite::Error) -> StoreError
             }
         }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt { path, detail },
+        Some(ErrorCode::Unknown) => StoreError::Corrupt { path, detail },
         _ => StoreError::Io { path, detail },
     }
 }
@@ -459,13 +492,7 @@ fn next_seq(path: &Path, connection: &Connection) -> Result<u64, StoreError> {
 }
 
 fn recover(path: &Path, connection: &Connection) -> Result<Recovered, StoreError> {
-    // What a damaged schema answers ("no such table") is no failure of the disk.
-    let fail = |e: rusqlite::Error| match sqlite_error(path, "reading", &e) {
-        StoreError::Io { path, detail } if e.sqlite_error_code() == Some(ErrorCode::Unknown) => {
-            StoreError::Corrupt { path, detail }
-        }
-        other => other,
-    };
+    let fail = |e: rusqlite::Error| sqlite_error(path, "reading", &e);
     let checkpoint = last_seq_of(connection, "checkpoint").map_err(fail)?;
     let from = checkpoint.unwrap_or(1);
     let stored = read(path, connection, from.saturating_sub(1), usize::MAX)?;
