@@ -104,8 +104,9 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`], naming the file: in use by another PDP, not writable, disk full; and, if `on_unreadable` is
-    /// [`OnUnreadable::Refuse`], foreign, damaged or of a later version.
+    /// [`StoreError`], naming the file: in use by another PDP, not writable, no space for a new one (one that is there
+    /// is opened on a full disk too, and fails at the first batch); and, if `on_unreadable` is [`OnUnreadable::Refuse`],
+    /// foreign, damaged or of a later version.
     pub fn open(path: &Path, on_unreadable: OnUnreadable) -> Result<Opened, StoreError> {
         let path = file::resolve(path)?;
         let lock = Lock::take(&path)?;
@@ -200,6 +201,20 @@ impl SqliteStore {
         transaction.commit().map_err(fail)?;
         self.next_seq = seq;
         Ok(())
+    }
+
+    /// A setting of the connection, for tests.
+    #[cfg(test)]
+    pub(super) fn pragma(&self, name: &str) -> String {
+        let value = self
+            .connection
+            .query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
+            .unwrap();
+        match value {
+            rusqlite::types::Value::Text(text) => text,
+            rusqlite::types::Value::Integer(number) => number.to_string(),
+            other => format!("{other:?}"),
+        }
     }
 
     #[cfg(test)]
@@ -407,7 +422,22 @@ fn open_file(path: &Path) -> Result<(Connection, Recovered), StoreError> {
             connection.close().map_err(|(_, e)| fail(e))
         })?;
     }
+    match open_existing(path, false) {
+        // The index of the log, beside the file, takes space of its own. What is there can be read without it; then
+        // every batch fails, which is told loudly, until there is space.
+        Err(StoreError::Full { .. }) => open_existing(path, true),
+        other => other,
+    }
+}
+
+/// Opens a file of ours. `is_alone`: without the log's shared index, so that other tools are kept out.
+fn open_existing(path: &Path, is_alone: bool) -> Result<(Connection, Recovered), StoreError> {
     let connection = connect(path).map_err(|e| sqlite_error(path, "opening", &e))?;
+    if is_alone {
+        connection
+            .query_row("PRAGMA locking_mode = EXCLUSIVE", [], |_| Ok(()))
+            .map_err(|e| sqlite_error(path, "opening", &e))?;
+    }
     // Before anything is changed: a later format may mean anything by what it contains.
     let found: i64 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
@@ -446,12 +476,16 @@ fn open_file(path: &Path) -> Result<(Connection, Recovered), StoreError> {
         .map_err(|e| sqlite_error(path, "opening", &e))?;
     quick_check(path, &connection)?;
     let recovered = recover(path, &connection)?;
-    // A file that can be read but not written must not be found out by the first decision.
-    connection
+    // A file that can be read but not written must not be found out by the first decision. A full disk is no reason not
+    // to start: what is known is known, and protection goes on.
+    match connection
         .execute("INSERT INTO probe (filling) VALUES (zeroblob(1))", [])
         .and_then(|_| connection.execute("DELETE FROM probe", []))
-        .map_err(|e| sqlite_error(path, "opening for writing", &e))?;
-    Ok((connection, recovered))
+        .map_err(|e| sqlite_error(path, "opening for writing", &e))
+    {
+        Ok(_) | Err(StoreError::Full { .. }) => Ok((connection, recovered)),
+        Err(error) => Err(error),
+    }
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {

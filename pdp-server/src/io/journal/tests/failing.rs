@@ -3,6 +3,7 @@
 use std::sync::mpsc;
 
 use super::*;
+use crate::io::journal::file::beside;
 
 #[test]
 fn a_full_disk_keeps_all_of_a_batch_or_nothing() {
@@ -58,7 +59,6 @@ fn a_disk_that_is_really_full_is_told_as_such() {
     let path = disk.0.path().join("journal.sqlite");
     let mut store = open(&path).unwrap().store;
     store.append(&batch(vec![started(1)])).unwrap();
-    let ballast = disk.0.path().join("ballast");
     let error = (0u64..100)
         .find_map(|n| {
             let records = (0..200).map(|g| raised(n, g)).collect();
@@ -68,17 +68,56 @@ fn a_disk_that_is_really_full_is_told_as_such() {
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
     let kept = store.read(0, 100_000).unwrap().len();
     assert_eq!(kept % 200, 1, "batches are whole");
-    drop(store);
+}
 
-    // Full before it is opened.
-    let _ = std::fs::write(&ballast, vec![0u8; 500_000]);
-    let full = path.with_file_name("another.sqlite");
-    let error = open(&full).unwrap_err();
+#[test]
+fn a_full_disk_is_no_reason_not_to_start() {
+    let Some(disk) = SmallDisk::new("2m") else {
+        eprintln!("no file system of its own for this user");
+        return;
+    };
+    let closed = disk.0.path().join("journal.sqlite");
+    // As kill -9 leaves one: with its log.
+    let killed = disk.0.path().join("killed.sqlite");
+    let mut store = open(&closed).unwrap().store;
+    store.append(&batch(vec![started(1), raised(1, 7)])).unwrap();
+    for suffix in ["", "-wal"] {
+        std::fs::copy(beside(&closed, suffix), beside(&killed, suffix)).unwrap();
+    }
+    drop(store);
+    // Once opened before, so that their locks are there.
+    for path in [&closed, &killed] {
+        std::fs::write(beside(path, ".lock"), "").unwrap();
+    }
+    let ballast = disk.0.path().join("ballast");
+    assert!(std::fs::write(&ballast, vec![0u8; 3_000_000]).is_err());
+
+    let mut stores: Vec<SqliteStore> = [&closed, &killed]
+        .into_iter()
+        .map(|path| {
+            let opened = open(path).unwrap();
+            assert_eq!(opened.recovered.records, [started(1), raised(1, 7)]);
+            opened.store
+        })
+        .collect();
+    for store in &mut stores {
+        let error = store.append(&batch(vec![raised(1, 8)])).unwrap_err();
+        assert!(matches!(error, StoreError::Full { .. }), "{error}");
+        assert!(store.probe(100).is_err());
+    }
+    let error = open(&disk.0.path().join("new.sqlite")).unwrap_err();
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
-    assert!(!full.exists());
+    assert!(!disk.0.path().join("new.sqlite").exists());
+
     std::fs::remove_file(&ballast).unwrap();
-    let opened = open(&path).unwrap();
-    assert_eq!(opened.recovered.records.len(), kept);
+    for store in &mut stores {
+        store.probe(100_000).unwrap();
+        store.append(&batch(vec![checkpoint(9)])).unwrap();
+    }
+    drop(stores);
+    for path in [&closed, &killed] {
+        assert_eq!(open(path).unwrap().recovered.records, [checkpoint(9)]);
+    }
 }
 
 #[test]

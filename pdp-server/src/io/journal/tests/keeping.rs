@@ -174,3 +174,11 @@ fn history_is_forgotten_beyond_its_octets_and_the_file_stops_growing() {
     assert_eq!(recovered.records, [checkpoint(59)]);
     assert!(recovered.clock.is_some(), "the last start is never forgotten");
 }
+
+#[test]
+fn every_batch_is_synced_to_the_disk() {
+    let (_folder, path) = folder();
+    let store = open(&path).unwrap().store;
+    assert_eq!(store.pragma("journal_mode"), "wal");
+    assert_eq!(store.pragma("synchronous"), "2", "FULL: a sync at each commit");
+}
