@@ -31,6 +31,61 @@
 //! `now` is a [`Moment`]: milliseconds of one monotonic clock, the same for all calls of a session. A session runs in real
 //! time also where the program scales its own clock, since the other end does not.
 //!
+//! Both ends of one connection, with a program that accepts and answers NULL. Real callers write the frames' octets to a
+//! socket and read them back through a [`Framer`](crate::Framer).
+//!
+//! ```
+//! use cops_codec::message::{Decision, DecisionBody};
+//! use cops_codec::session::pdp::{Acceptance, PdpCommand, PdpConfig, PdpEvent, PdpSession};
+//! use cops_codec::session::pep::{ClientOpening, PepCommand, PepConfig, PepEvent, PepSession, RequestBody};
+//! use cops_codec::session::Moment;
+//! use cops_codec::wire::{ClientType, Context, KaTimer, PepId};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let now = Moment(0);
+//! let client_type = ClientType(0x4001);
+//! let mut pep = PepSession::new(PepConfig::new(PepId::new("node7")?), now, 42);
+//! let mut pdp = PdpSession::new(PdpConfig::new(vec![client_type], Vec::new()), now);
+//! pep.handle_command(now, PepCommand::Open(ClientOpening::new(client_type)))?;
+//! let mut answered = false;
+//! while !answered {
+//!     while let Some(frame) = pep.poll_transmit() {
+//!         pdp.handle_frame(now, Ok(frame))?;
+//!     }
+//!     while let Some(event) = pdp.poll_event() {
+//!         match event {
+//!             PdpEvent::OpenRequested { client_type, .. } => {
+//!                 pdp.handle_command(now, PdpCommand::Accept(Acceptance::new(client_type, KaTimer(30))))?;
+//!             }
+//!             PdpEvent::Request { request, message, .. } => {
+//!                 let body = DecisionBody::Decisions(vec![Decision::null(message.context)]);
+//!                 let handle = message.handle;
+//!                 pdp.handle_command(now, PdpCommand::Decide { client_type, handle, request, body })?;
+//!             }
+//!             _ => {}
+//!         }
+//!     }
+//!     while let Some(frame) = pdp.poll_transmit() {
+//!         pep.handle_frame(now, Ok(frame))?;
+//!     }
+//!     while let Some(event) = pep.poll_event() {
+//!         match event {
+//!             PepEvent::ClientAccepted { client_type, .. } => {
+//!                 let request = RequestBody::configuration(Vec::new());
+//!                 pep.handle_command(now, PepCommand::Request { client_type, handle: None, request })?;
+//!             }
+//!             PepEvent::Decision { solicited: true, decisions, .. } => {
+//!                 assert_eq!(decisions, [Decision::null(Context::CONFIGURATION)]);
+//!                 answered = true;
+//!             }
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What the session sees to, and what it leaves to the program
 //!
 //! | the session | the program |

@@ -237,6 +237,20 @@ fn a_41_the_pdp_ends_a_connection_without_client_type_after_a_grace_period() {
 }
 
 #[test]
+fn refused_openings_do_not_keep_a_connection_alive() {
+    let mut pair = Pair::new();
+    let mut openings = 0;
+    while !pair.pdp.is_closed() {
+        pair.pdp
+            .handle_frame(pair.now, crate::frames::open(ClientType(9), None))
+            .unwrap();
+        pair.pass_one_way(Duration::from_secs(1));
+        openings += 1;
+        assert!(openings <= 5, "the grace period is 5 s");
+    }
+}
+
+#[test]
 fn c_3_2_12_c_3_2_13_c_2_2_5_08_a_request_without_decision_costs_its_handle() {
     let (mut pair, handle) = Pair::installed();
     pair.request(Some(&handle), RequestBody::incremental(rows("fact")));

@@ -1,6 +1,6 @@
 //! The sessions of both roles: transition tables, exchanges between two ends under one virtual clock, random operations.
 
-// Helpers of tests stand outside test functions, which clippy.toml covers.
+// Most of it stands outside the test functions, which are all that clippy.toml covers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod exchanges;
@@ -16,3 +16,4 @@ mod rules;
 mod synchronize;
 mod table;
 mod views;
+mod world;

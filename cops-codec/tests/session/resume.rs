@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cops_codec::message::DecisionBody;
-use cops_codec::session::pdp::{Acceptance, Done, PdpCommand, PdpEvent, PepRegistry};
+use cops_codec::session::pdp::{Acceptance, Done, PdpCommand, PdpEvent, PepRegistry, Synchronize};
 use cops_codec::session::pep::{
     ClientEnd, ClientOpening, HeldRequestState, Outcome, PepCommand, PepEvent, RequestBody,
 };
@@ -215,6 +215,23 @@ fn e8_e9_restart_and_fail_over_c_2_5_05_c_2_5_06_p_7_06() {
     pair.pep_event();
     let (end, held) = lost(&mut pair);
     assert!(end.in_sync && held.is_complete());
+}
+
+/// Lost after CAT and before SSQ: what the PEP holds is not this PDP's, though nothing is open.
+#[test]
+fn c_2_5_06_accepted_is_not_yet_in_sync() {
+    let (mut pair, _) = Pair::installed();
+    let (end, _) = lost(&mut pair);
+    for (last_pdp_address, in_sync) in [(other_address(), false), (address(), true)] {
+        let mut pair = back(&end, Some(last_pdp_address));
+        pair.pdp_does(PdpCommand::Accept(Acceptance {
+            synchronize: Synchronize::Never,
+            ..Acceptance::new(CT, KaTimer(40))
+        }));
+        pair.pep_event();
+        let (end, _) = lost(&mut pair);
+        assert_eq!(end.in_sync, in_sync, "{last_pdp_address}");
+    }
 }
 
 /// A PEP that lost what it held says so by naming no PDP, and its REQ comes by itself.

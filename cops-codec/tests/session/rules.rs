@@ -6,8 +6,11 @@ use cops_codec::message::{Decision, DecisionBody};
 use cops_codec::session::pdp::{Acceptance, Done, PdpCommand, PdpEvent, PdpSession};
 use cops_codec::session::pep::{ClientOpening, Outcome, PepCommand, PepEvent, RequestBody};
 use cops_codec::session::{CloseCause, CommandError, Moment};
-use cops_codec::wire::{ClientHandle, Context, CopsError, ErrorCode, KaTimer};
+use cops_codec::wire::{
+    ClientHandle, Context, CopsError, ErrorCode, KaTimer, ObjectRef, OpCode, RType, Reason, ReasonCode,
+};
 
+use crate::frames::{decision, loose, refused};
 use crate::pair::*;
 
 /// An unsolicited decision does not complete a request that is under way, in whatever order they cross.
@@ -267,4 +270,177 @@ fn c_3_2_05_c_2_2_1_05_the_handle_is_opaque_to_the_pdp() {
         assert_eq!(decision.handle().map(ClientHandle::as_bytes), Some(octets));
     }
     assert_eq!(pdp.handles(CT).count(), 4);
+}
+
+/// The reason that the program gives is the reason in DRQ.
+#[test]
+fn c_2_2_5_04_every_reason_reaches_the_pdp_c_3_4_02_p_6_05() {
+    let mut pair = Pair::open();
+    for code in ReasonCode::KNOWN {
+        let handle = pair.install_state();
+        pair.log.clear();
+        let reason = Reason::new(*code);
+        pair.pep_does(PepCommand::Delete {
+            client_type: CT,
+            handle: handle.clone(),
+            reason,
+        });
+        assert_eq!(
+            pair.pdp_event(),
+            PdpEvent::StateDeleted {
+                client_type: CT,
+                handle,
+                reason
+            }
+        );
+        assert_eq!(pair.exchange(), ["PEP DRQ"], "once, and nothing is answered");
+        assert_eq!(pair.pep.handles(CT).count() + pair.pdp.handles(CT).count(), 0);
+    }
+}
+
+/// The same data under Remove and under Install are two different decisions, of which the PEP is told in their order.
+#[test]
+fn c_2_2_6_09_decisions_keep_their_commands_and_order() {
+    let (mut pair, handle) = Pair::installed();
+    let rows = bytes::Bytes::from_static(b"rows");
+    let sent = vec![
+        Decision::remove(Context::CONFIGURATION, rows.clone()),
+        Decision::install(Context::CONFIGURATION, rows),
+    ];
+    pair.pdp_does(PdpCommand::Push {
+        client_type: CT,
+        handle,
+        decisions: sent.clone(),
+    });
+    assert!(matches!(pair.pep_event(), PepEvent::Decision { decisions, .. } if decisions == sent));
+}
+
+/// After the DRQ that a malformed decision led to, the state can be asked for anew.
+#[test]
+fn c_3_4_05_c_3_4_06_c_3_4_08_asked_for_again_after_a_malformed_decision() {
+    let (mut pair, handle) = Pair::installed();
+    pair.log.clear();
+    let malformed = loose(OpCode::DECISION, CT, &[ObjectRef::Handle(handle.as_bytes())]);
+    pair.pep.handle_frame(pair.now, malformed).unwrap();
+    pair.drain();
+    assert!(matches!(
+        pair.pep_event(),
+        PepEvent::StateDeleted { reason, .. } if reason == Reason::new(ReasonCode::MALFORMED_DECISION)
+    ));
+    assert!(matches!(pair.pdp_event(), PdpEvent::StateDeleted { .. }));
+    let again = pair.install_state();
+    assert_ne!(again, handle);
+    // DRQ and no RPT, then all as at the start.
+    assert_eq!(pair.exchange(), ["PEP DRQ", "PEP REQ", "PDP DEC S", "PEP RPT S"]);
+}
+
+/// Without message security no message of either end has an Integrity object, whatever happens.
+#[test]
+fn c_4_1_02_no_integrity_in_a_plain_session() {
+    let (mut pair, handle) = Pair::installed();
+    pair.pdp_does(PdpCommand::Synchronize {
+        client_type: CT,
+        handle: None,
+    });
+    pair.request(Some(&handle), RequestBody::configuration(rows("all")));
+    pair.pass(Duration::from_secs(100));
+    pair.pdp_does(PdpCommand::Shutdown { redirect: None });
+    assert!(pair.log.len() > 10);
+    assert!(pair.log.iter().all(|sent| sent.message.integrity().is_none()));
+}
+
+/// What stands in OPN beside the name reaches the program; COPS-PR sends none of it.
+#[test]
+fn c_3_6_03_p_6_01_client_si_in_opn() {
+    for client_si in [None, rows("global information").pop()] {
+        let mut pair = Pair::new();
+        let opening = ClientOpening {
+            client_si: client_si.clone(),
+            ..ClientOpening::new(CT)
+        };
+        pair.pep_does(PepCommand::Open(opening));
+        assert!(matches!(
+            pair.pdp_event(),
+            PdpEvent::OpenRequested { client_si: found, .. } if found == client_si
+        ));
+    }
+    assert_eq!(ClientOpening::new(CT).client_si, None);
+}
+
+/// The context of a state is that of the last REQ that was decided: not of one that was refused, nor of one still open.
+#[test]
+fn a_37_an_update_changes_the_context_when_it_is_decided() {
+    let context = |bits: u16| Context {
+        r_type: RType(bits),
+        ..Context::CONFIGURATION
+    };
+    let mut pair = Pair::open();
+    let ask = |pair: &mut Pair, handle: Option<&ClientHandle>, bits| {
+        let request = RequestBody {
+            context: context(bits),
+            ..RequestBody::configuration(rows("x"))
+        };
+        let handle = pair.request(handle, request);
+        let request = pair.pdp_request(&handle);
+        (handle, request)
+    };
+    let null = |bits| DecisionBody::Decisions(vec![Decision::null(context(bits))]);
+    let push = |pair: &mut Pair, handle: &ClientHandle, bits| {
+        let result = pair.pdp_tries(PdpCommand::Push {
+            client_type: CT,
+            handle: handle.clone(),
+            decisions: vec![Decision::null(context(bits))],
+        });
+        if result.is_ok() {
+            assert!(matches!(
+                pair.pep_event(),
+                PepEvent::Decision { solicited: false, .. }
+            ));
+        }
+        result.is_ok()
+    };
+    let (handle, request) = ask(&mut pair, None, 0x01);
+    pair.decide(&handle, request, null(0x01));
+    pair.pep_event();
+    assert!(push(&mut pair, &handle, 0x01) && !push(&mut pair, &handle, 0x08));
+
+    let (_, request) = ask(&mut pair, Some(&handle), 0x08);
+    pair.decide(
+        &handle,
+        request,
+        DecisionBody::Error(CopsError::new(ErrorCode::UNABLE_TO_PROCESS)),
+    );
+    pair.pep_event();
+    assert!(push(&mut pair, &handle, 0x01) && !push(&mut pair, &handle, 0x08));
+
+    let (_, request) = ask(&mut pair, Some(&handle), 0x08);
+    pair.decide(&handle, request, null(0x08));
+    pair.pep_event();
+    assert!(!push(&mut pair, &handle, 0x01) && push(&mut pair, &handle, 0x08));
+    pair.assert_quiet();
+}
+
+/// A PDP that pushes before it has decided on a new state has not installed it by that.
+#[test]
+fn a_18_only_the_solicited_decision_installs() {
+    let mut pair = Pair::open();
+    let handle = pair.request(None, RequestBody::configuration(rows("new")));
+    for (solicited, body) in [(false, null()), (true, refused())] {
+        pair.pep
+            .handle_frame(pair.now, decision(handle.clone(), solicited, body))
+            .unwrap();
+    }
+    pair.drain();
+    assert!(matches!(
+        pair.pep_event(),
+        PepEvent::Decision { solicited: false, .. }
+    ));
+    assert!(matches!(
+        pair.pep_event(),
+        PepEvent::RequestRefused {
+            solicited: true,
+            installed: false,
+            ..
+        }
+    ));
 }

@@ -239,8 +239,8 @@ impl Case<'_> {
             return None;
         }
         let factor = permille(line.efficiency_permille);
-        let watts =
-            (host.idle_milliwatts + snapshot.activities[life.activity].draw_milliwatts) as f64 / factor;
+        let watts = (host.idle_milliwatts as f64 + snapshot.activities[life.activity].draw_milliwatts as f64)
+            / factor;
         let through = line.max_milliwatts.min(reserve.max_discharge_milliwatts) as f64;
         let spare = reserve
             .max_discharge_milliwatts

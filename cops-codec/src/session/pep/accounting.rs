@@ -105,6 +105,7 @@ mod tests {
         assert_eq!(accounting.next_due(None, Moment(0)), Some(Moment(3_000)));
         accounting.reported(Moment(10_500));
         assert_eq!(accounting.next_due(TEN, Moment(10_500)), Some(Moment(20_500)));
+        assert_eq!(accounting.next_due(TEN, Moment(15_000)), Some(Moment(20_500)));
         assert_eq!(accounting.next_due(TEN, Moment(20_500)), Some(Moment(30_500)));
     }
 }

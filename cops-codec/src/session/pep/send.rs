@@ -133,7 +133,6 @@ impl PepSession {
             .entry(handle.clone())
             .or_insert_with(|| State::new(context));
         state.open_request = Some(open);
-        state.wanted = false;
         client.synchronizations.requested(&handle, open);
         self.timers.set(
             Timer::Request(client_type, handle.clone()),

@@ -2,9 +2,11 @@
 
 mod against_plant;
 mod energy;
+mod large;
 mod returning;
 mod rules;
 mod site;
+mod total;
 
 use super::*;
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::MAX_COMMANDS_REMEMBERED;
 
 fn domain_a() -> Scope {
     Scope::Domains(vec![name("dom-a")])
