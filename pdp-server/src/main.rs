@@ -1,7 +1,2 @@
-//! The policy decision point.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    pdp_server::cli::main()
-}
+//! Entry point.
+fn main() {}

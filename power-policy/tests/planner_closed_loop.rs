@@ -9,8 +9,8 @@ use common::*;
 use power_policy::model::*;
 use power_policy::plan::Plan;
 
-/// Seeds of each survey; SEEDS in the environment asks for more.
-const SEEDS: u64 = 16;
+/// Seeds of each survey: 40 to 60 clusters each. More of them were run by hand.
+const SEEDS: u64 = 6;
 
 /// Servers of which the first plan says that their clean stop is not covered.
 fn doubted(plan: &Plan) -> Vec<String> {
@@ -134,36 +134,4 @@ fn nor_in_survive_mode() {
 #[test]
 fn nor_when_the_controller_is_gone() {
     survey(Way::CutOff, 300..300 + SEEDS);
-}
-
-#[test]
-fn one() {
-    let pick = std::env::var("PICK").unwrap_or_default();
-    let p: Vec<&str> = pick.split(',').collect();
-    if p.len() < 5 {
-        return;
-    }
-    let matrix = MATRICES[p[2].parse::<usize>().unwrap()];
-    let traits = Traits {
-        seed: p[0].parse().unwrap(),
-        servers: p[1].parse().unwrap(),
-        matrix,
-        rough: p[3] == "1",
-        partial: p[4] == "1",
-    };
-    let way = [Way::Calm, Way::Restless, Way::Survive, Way::CutOff][p[5].parse::<usize>().unwrap()];
-    let (policy, conduct) = how(&traits, way);
-    let run = execute(&generate(&traits), &policy, &conduct);
-    for (at, plan) in &run.plans {
-        println!("=== at {at}");
-        let mut plan = plan.clone();
-        if !matches!(way, Way::CutOff) {
-            plan.stages.retain(|s| !s.local);
-        }
-        println!("{plan}");
-    }
-    println!(
-        "dirty {:?} lost {:?} refused {:?}",
-        run.dirty, run.lost, run.refused
-    );
 }

@@ -15,7 +15,6 @@ pub mod action;
 mod check;
 mod execute;
 pub mod facts;
-mod hold_back;
 mod local;
 pub mod memory;
 pub mod plan;
@@ -125,8 +124,8 @@ pub struct Engine {
     next_result: u32,
     running: BTreeMap<ActionId, Running>,
     next_action: u64,
-    /// Servers on which the agent has stopped its activities by itself, in this interruption.
-    held_back: BTreeSet<Name>,
+    /// The agent has stopped its activities by itself, in this interruption, to keep their graceful stop.
+    held_back: bool,
     actions: VecDeque<Action>,
     events: VecDeque<EngineEvent>,
     revision: u64,
@@ -147,7 +146,7 @@ impl Engine {
             next_result: 1,
             running: BTreeMap::new(),
             next_action: 1,
-            held_back: BTreeSet::new(),
+            held_back: false,
             actions: VecDeque::new(),
             events: VecDeque::new(),
             revision: 0,

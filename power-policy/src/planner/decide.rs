@@ -147,8 +147,17 @@ impl<'a, 'c> Deciding<'a, 'c> {
             cluster,
             network: Network::new(cluster),
             supply,
-            live: vec![true; cluster.placements.len()],
-            shed: vec![None; cluster.placements.len()],
+            // What stands on a server that nothing can feed is told to stop, if anybody is there to hear it.
+            live: cluster
+                .placements
+                .iter()
+                .map(|p| !cluster.nodes[p.server].doomed)
+                .collect(),
+            shed: cluster
+                .placements
+                .iter()
+                .map(|p| cluster.nodes[p.server].doomed.then_some(Shed::Critical))
+                .collect(),
         }
     }
 
@@ -191,7 +200,7 @@ impl<'a, 'c> Deciding<'a, 'c> {
         let mut need = vec![0.0; count];
         for s in 0..count {
             let node = &cluster.nodes[s];
-            if node.supply != Supply::Battery {
+            if node.supply != Supply::Battery || node.doomed {
                 continue;
             }
             need[s] = hold_back(cluster, s, &residents[s]);
@@ -231,7 +240,7 @@ impl<'a, 'c> Deciding<'a, 'c> {
             .map(|(s, node)| {
                 let closed = residents[s].is_empty();
                 let stays_up = node.fixed > 0.0 || !node.can_switch_off;
-                if node.supply == Supply::Battery && closed && stays_up {
+                if node.supply == Supply::Battery && !node.doomed && closed && stays_up {
                     node.base
                 } else {
                     0.0

@@ -43,8 +43,10 @@ enum Next {
 pub(super) struct Reach {
     /// Its part of its own reserves, and what is promised to it.
     pub(super) all: Vec<f64>,
+    /// Of that, what needs no further switch.
+    near: Vec<f64>,
     /// Its own reserves alone.
-    own: Vec<f64>,
+    pub(super) own: Vec<f64>,
     /// Power that it takes from them now.
     own_drain: Vec<f64>,
 }
@@ -98,7 +100,12 @@ impl Script<'_, '_> {
                 }
                 Next::Halt(s) => {
                     self.run_for(due);
-                    self.last_halt(s);
+                    if self.too_late_to_halt(s) {
+                        // It goes down idle: a halt that breaks off is no better.
+                        self.halting[s] = true;
+                    } else {
+                        self.last_halt(s);
+                    }
                 }
             }
         }
@@ -146,6 +153,7 @@ impl Script<'_, '_> {
         let count = cluster.nodes.len();
         let mut reach = Reach {
             all: vec![0.0; count],
+            near: vec![0.0; count],
             own: vec![0.0; count],
             own_drain: forward.load.clone(),
         };
@@ -164,13 +172,23 @@ impl Script<'_, '_> {
                 let share = ratio(forward.load[s], home_load[*r]).clamp(0.0, 1.0) * yields(*r, home_load[*r]);
                 reach.own[s] += forward.energy[*r] * share;
                 reach.all[s] += (forward.energy[*r] - promised[*r]).max(0.0) * share;
+                reach.near[s] += (forward.energy[*r] - promised[*r]).max(0.0) * share;
             }
         }
         for loan in &self.loans {
             // Promises that are not covered any more are cut alike.
             let covered = ratio(forward.energy[loan.store], promised[loan.store]).min(1.0);
             let arrives = cluster.links[loan.link].efficiency * yields(loan.store, 0.0);
-            reach.all[loan.server] += loan.energy * covered * arrives;
+            let energy = loan.energy * covered * arrives;
+            reach.all[loan.server] += energy;
+            let key = (loan.server, loan.link, loan.store);
+            if forward
+                .feeds
+                .binary_search_by_key(&key, |f| (f.server, f.link, f.store))
+                .is_ok()
+            {
+                reach.near[loan.server] += energy;
+            }
         }
         for (feed, watts) in forward.feeds.iter().zip(&forward.feed_watts) {
             let carried = watts * cluster.links[feed.link].efficiency;
@@ -255,7 +273,8 @@ impl Script<'_, '_> {
             return f64::INFINITY;
         }
         let keep = hold_back(self.cluster, s, &self.running[s]);
-        let together = ratio((reach.all[s] - keep).max(0.0), load);
+        // A stop once begun cannot wait for another reserve to be joined.
+        let together = ratio((reach.near[s] - keep).max(0.0), load);
         // Where the lines cannot carry it whole, the own reserve goes first, and must not go below its part of a clean
         // end.
         let own = reach.own_drain[s];
@@ -269,24 +288,14 @@ impl Script<'_, '_> {
     fn halt_due(&self, s: usize, reach: &Reach) -> f64 {
         let node = &self.cluster.nodes[s];
         let load = self.forward.load[s];
-        if load <= 0.0 || !node.touchable || node.fixed > 0.0 || self.halting[s] {
+        // One that must stay up is up until its reserve is empty; only where its last work ends for want of energy does
+        // it halt with that.
+        if load <= 0.0 || !node.touchable || !node.can_switch_off || node.fixed > 0.0 || self.halting[s] {
             return f64::INFINITY;
         }
-        let keep = hold_back(self.cluster, s, &[]);
-        if node.can_switch_off {
-            return ratio((reach.all[s] - keep).max(0.0), load);
-        }
-        // One that must stay up stays up as long as there is anything in its own reserves, lent or not; what they lend
-        // goes on flowing while it halts.
-        let output: f64 = node.stores.iter().map(|r| self.forward.output[*r]).sum();
-        let drain: f64 = node
-            .stores
-            .iter()
-            .map(|r| self.cluster.stores[*r].drain(self.forward.output[*r]))
-            .sum();
-        let lent =
-            (output - reach.own_drain[s]).max(0.0) * (node.halt_seconds + margin_seconds(self.cluster));
-        ratio((reach.own[s] - keep - lent).max(0.0), drain.max(load))
+        // Twice the margin: an idle host's halt comes behind the stages of others, each of which may be late.
+        let keep = hold_back(self.cluster, s, &[]) + load * margin_seconds(self.cluster);
+        ratio((reach.all[s] - keep).max(0.0), load)
     }
 
     /// Time until a promise is used up whose reserve has something else to keep.
@@ -331,6 +340,13 @@ impl Script<'_, '_> {
         due
     }
 
+    /// Whether what reaches an idle host does not cover a halt any more.
+    fn too_late_to_halt(&self, s: usize) -> bool {
+        let reach = self.reach();
+        let factor = f64::from(self.cluster.policy.hold_back_permille) / 1_000.0;
+        reach.own[s].max(reach.near[s]) < self.cluster.nodes[s].halt_energy * factor
+    }
+
     fn change_feeds(&mut self) {
         // What is all but used up counts as used up.
         for loan in &mut self.loans {
@@ -360,14 +376,13 @@ impl Script<'_, '_> {
         let trigger = self.threshold(used_up(self).iter().map(|key| key.1).collect());
         let load = self.forward.load.clone();
         let steps = self.refeed(&load, self.longest_stage());
-        if steps.is_empty() {
+        if steps.0.is_empty() && steps.1.is_empty() {
             // Nothing to switch, and the promise is gone: it must not come up again.
             self.settled = used_up(self);
             return;
         }
         self.settled.clear();
-        self.push(trigger, steps, words::promise_used());
-        self.run_for(SETTLE_SECONDS);
+        self.push_feeds(trigger, steps, words::promise_used());
     }
 
     /// A threshold at the charge that the run predicts for now.
@@ -421,7 +436,7 @@ impl Script<'_, '_> {
         for s in (0..self.cluster.nodes.len()).filter(|s| on_battery(self.cluster, *s) && self.forward.on[*s])
         {
             if self.running[s].is_empty() {
-                if self.halt_due(s, &reach) < window {
+                if self.halt_due(s, &reach) < window && !self.too_late_to_halt(s) {
                     halts.push(s);
                 }
             } else if self.floor_due(s, &reach) < window {
@@ -444,7 +459,8 @@ impl Script<'_, '_> {
     ) -> f64 {
         for _ in 0..GATHERING_ROUNDS {
             longest = self.close_in_stage(longest, &latest(&emptied), steps);
-            let (mut stops, halts) = self.due_within(longest + 2.0 * SETTLE_SECONDS);
+            let (mut stops, halts) =
+                self.due_within(longest + 2.0 * SETTLE_SECONDS + margin_seconds(self.cluster));
             stops.retain(|p| !stays(*p));
             if stops.is_empty() && halts.is_empty() {
                 break;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::decide::Loan;
 use super::flow::ratio;
-use super::prepare::{Cluster, Feed, Supply};
+use super::prepare::{Cluster, Feed, HOLD_UP_MILLIS, Supply};
 use super::script::SAME_CAP;
 
 /// Caps exceed the draw by this, so that a load that is a little higher than told is still carried by the lines.
@@ -128,9 +128,21 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
         let mut admitted: Vec<(&Loan, f64)> = Vec::new();
         for loan in loans {
             // Without an own reserve nothing carries the gap of a change-over.
-            let gap = cluster.links[loan.link].needs_bridge && alive <= 1.0 && !joined(loan);
+            let swaps = now
+                .joined
+                .iter()
+                .any(|f| f.server == server && now.energy[f.store] > 1.0);
+            let gap = cluster.links[loan.link].needs_bridge && alive <= 1.0 && swaps && !joined(loan);
             let bridged = cluster.snapshot.lines[loan.link].changeover == crate::model::Changeover::Parallel;
-            if (gap && !bridged) || !limits.admits(cluster, loan.link, loan.store, server) {
+            // One that nothing feeds is lost before a slow line is there.
+            let slow = cluster.snapshot.lines[loan.link].switch_millis > HOLD_UP_MILLIS;
+            let late = slow
+                && alive <= 1.0
+                && !now
+                    .joined
+                    .iter()
+                    .any(|f| f.server == server && now.energy[f.store] > 1.0);
+            if late || (gap && !bridged) || !limits.admits(cluster, loan.link, loan.store, server) {
                 continue;
             }
             if limits.room(loan.link, loan.store) < LEAST_WATTS {
@@ -139,9 +151,11 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
             limits.enter(loan.link, loan.store, server);
             admitted.push((loan, 0.0));
         }
+        // One that has nothing of its own must be carried whole, however long that lasts.
+        let until_next = if alive > 1.0 { now.until_next } else { 1.0 };
         share(
             cluster,
-            now,
+            until_next,
             now.load[server] * HEADROOM,
             &mut admitted,
             &mut limits,
@@ -167,7 +181,7 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
 /// Divides `want` (at the server) among the admitted in proportion to what they promised.
 fn share(
     cluster: &Cluster<'_>,
-    now: &Now<'_>,
+    until_next: f64,
     want: f64,
     admitted: &mut [(&Loan, f64)],
     limits: &mut Limits,
@@ -175,7 +189,7 @@ fn share(
     let mut missing = want;
     for _ in 0..ROUNDS {
         // What is promised must not be gone before the line can be looked at again.
-        let lasts = |loan: &Loan| loan.energy / now.until_next.max(1.0);
+        let lasts = |loan: &Loan| loan.energy / until_next.max(1.0);
         let room = |loan: &Loan, watts: f64, limits: &Limits| {
             limits
                 .room(loan.link, loan.store)

@@ -10,7 +10,9 @@ use super::prepare::Cluster;
 /// Rounds of the market; the crumbs left by stopping there are handed out directly.
 const ROUNDS: usize = 40;
 /// Rounds of that handing out.
-const CRUMB_ROUNDS: usize = 4;
+const CRUMB_ROUNDS: usize = 24;
+/// Energy that is not worth another round, millijoules.
+const CRUMB: f64 = 1.0;
 /// Part of a need that is good enough as met.
 const MET: f64 = 0.999;
 
@@ -289,7 +291,7 @@ impl Network {
                     want[*l],
                 );
                 flow.outs[e] += more;
-                any |= more > 0.0;
+                any |= more > CRUMB;
             }
             if !any {
                 break;

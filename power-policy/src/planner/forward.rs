@@ -77,7 +77,10 @@ impl<'a, 'c> Forward<'a, 'c> {
                 forward.change_load(s, -draw, *left);
             }
         }
-        forward.set_feeds(cluster.joined.clone());
+        // Nothing is lost yet: a power supply holds up for as long as a quick line takes.
+        forward.feeds = cluster.joined.clone();
+        forward.feeds.sort_by_key(|f| (f.server, f.link, f.store));
+        let _ = forward.route();
         forward
     }
 

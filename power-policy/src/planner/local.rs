@@ -7,7 +7,7 @@ use super::decide::{Decision, SETTLE_SECONDS};
 use super::forward::Forward;
 use super::prepare::{Cluster, Supply, whole};
 use super::words;
-use crate::model::{ActivityState, Name, Powered};
+use crate::model::{Name, Powered};
 use crate::plan::{FIRST_LOCAL_STAGE, HostState, Stage, Step, StepKind, Trigger, Verb};
 
 /// Share of the own reserve above the clean end at which the lowest class stops; higher ones follow in even steps.
@@ -150,7 +150,7 @@ fn lent_watts(cluster: &Cluster<'_>, r: usize, central: &[Stage]) -> f64 {
 }
 
 /// A server whose PEP cannot see its reserve goes by the clock: when what can reach it, with every line as it is after
-/// the stages that need no waiting, is down to a clean end. Seconds from now.
+/// the stages that need no waiting, is used up. Seconds from now.
 fn elapsed_limits(cluster: &Cluster<'_>, decision: Option<&Decision>, central: &[Stage]) -> Vec<f64> {
     let mut forward = Forward::new(cluster);
     if let Some(first) = central.first().filter(|s| s.order == 0) {
@@ -202,8 +202,7 @@ fn elapsed_limits(cluster: &Cluster<'_>, decision: Option<&Decision>, central: &
                 cluster.stores[f.store].energy / cluster.stores[f.store].drain(homes + lent).max(1.0)
             })
             .fold(0.0, f64::max);
-        let keep = super::hold_back::hold_back(cluster, s, &node.placements) / load;
-        *limit = (own.max(lines) - keep).max(0.0);
+        *limit = own.max(lines);
     }
     limits
 }
@@ -236,7 +235,7 @@ pub(super) fn apply(cluster: &Cluster<'_>, feeds: &mut Vec<super::prepare::Feed>
     }
 }
 
-fn of_server(cluster: &Cluster<'_>, own: &Own, central: &[Stage], limit: f64) -> Vec<Stage> {
+fn of_server(cluster: &Cluster<'_>, own: &Own, central: &[Stage], life: f64) -> Vec<Stage> {
     let s = own.server;
     let node = &cluster.nodes[s];
     let server = &cluster.snapshot.servers[s];
@@ -265,26 +264,40 @@ fn of_server(cluster: &Cluster<'_>, own: &Own, central: &[Stage], limit: f64) ->
         }
         energy * f64::from(cluster.policy.hold_back_permille) / 1_000.0 + (load - node.base - lent) * margin
     };
-    let mut stages = Vec::new();
-    let steps_down = own.by_class.len();
-    let floor = energy_of(0);
-    for (at, (class, list)) in own.by_class.iter().enumerate() {
-        let trigger = match gauge {
-            Some(r) => {
-                let energy = cluster.stores[r].energy;
-                // Lowest class first, in even steps down to the clean end of all that is then left.
-                let share = FIRST_STOP_SHARE * (steps_down - 1 - at) as f64 / steps_down.max(1) as f64;
-                let above = (energy - floor).max(0.0) * share;
-                charge_below(cluster, r, energy_of(at) + above)
+    let count = own.by_class.len();
+    // Above its reference power a reserve gives less than it holds.
+    let load = cluster.draw_now(s) + lent;
+    let dearer = gauge
+        .map_or(1.0, |r| cluster.stores[r].drain(load).max(1.0) / load.max(1.0))
+        .max(1.0);
+    let need = |from: usize| energy_of(from) * dearer;
+    let energy = gauge.map_or_else(|| life * cluster.draw_now(s), |r| cluster.stores[r].energy);
+    // Where there is not enough to stop one class after the other, all stop together.
+    let together = energy < need(0);
+    let trigger = |at: usize| match gauge {
+        Some(r) if together => charge_below(cluster, r, need(0)),
+        // Lowest class first, in even steps down to the clean end of all that is then left.
+        Some(r) => {
+            let share = FIRST_STOP_SHARE * (count.saturating_sub(at + 1)) as f64 / count.max(1) as f64;
+            charge_below(cluster, r, need(at) + (energy - need(0)) * share)
+        }
+        None => {
+            let limit = (life - need(0) / cluster.draw_now(s).max(1.0)).max(0.0);
+            let share = if together {
+                0.0
+            } else {
+                (at + 1) as f64 / count.max(1) as f64
+            };
+            Trigger::Elapsed {
+                millis: clock(cluster, limit * share),
             }
-            None => Trigger::Elapsed {
-                millis: clock(cluster, limit, (at + 1) as f64 / steps_down.max(1) as f64),
-            },
-        };
+        }
+    };
+    let mut stages: Vec<Stage> = Vec::new();
+    for (at, (class, list)) in own.by_class.iter().enumerate() {
         let steps: Vec<Step> = list
             .iter()
             .map(|a| &cluster.snapshot.activities[*a])
-            .filter(|a| a.state != ActivityState::Failed)
             .map(|a| Step {
                 kind: StepKind::Activity {
                     activity: a.name.clone(),
@@ -296,28 +309,20 @@ fn of_server(cluster: &Cluster<'_>, own: &Own, central: &[Stage], limit: f64) ->
                 reason: "cut off, and the energy is going down: lower classes first".to_owned(),
             })
             .collect();
-        stages.push(stage(
-            trigger,
-            steps,
-            format!(
-                "only while no PDP can be reached: class {} on {} stops {} a clean end",
-                cluster.classes[*class].priority,
-                server.name,
-                if at + 1 == steps_down {
-                    "before less is left than"
-                } else {
-                    "well before less is left than"
-                }
-            ),
-        ));
+        let priority = cluster.classes[*class].priority;
+        match stages.last_mut() {
+            Some(stage) if together => stage.steps.extend(steps),
+            _ => stages.push(stage(
+                trigger(at),
+                steps,
+                format!(
+                    "only while no PDP can be reached: class {priority} on {} stops while there is energy for a clean end",
+                    server.name
+                ),
+            )),
+        }
     }
     if node.fixed <= 0.0 {
-        let trigger = match gauge {
-            Some(r) => charge_below(cluster, r, energy_of(steps_down)),
-            None => Trigger::Elapsed {
-                millis: clock(cluster, limit, 1.0),
-            },
-        };
         let step = Step {
             kind: StepKind::Host {
                 server: server.name.clone(),
@@ -325,14 +330,18 @@ fn of_server(cluster: &Cluster<'_>, own: &Own, central: &[Stage], limit: f64) ->
             },
             reason: format!("a clean halt takes {}", words::energy(node.halt_energy)),
         };
-        stages.push(stage(
-            trigger,
-            vec![step],
-            format!(
-                "only while no PDP can be reached: {} halts before its energy ends",
-                server.name
-            ),
-        ));
+        match stages.last_mut() {
+            // The last class ends when no more than a clean end is left, and the halt is part of that.
+            Some(stage) => stage.steps.push(step),
+            None => stages.push(stage(
+                trigger(0),
+                vec![step],
+                format!(
+                    "only while no PDP can be reached: {} halts before its energy ends",
+                    server.name
+                ),
+            )),
+        }
     }
     stages.retain(|s| !s.steps.is_empty());
     stages
@@ -358,7 +367,7 @@ fn charge_below(cluster: &Cluster<'_>, r: usize, energy: f64) -> Trigger {
 }
 
 /// Time since the interruption began, never before the debounce is over.
-fn clock(cluster: &Cluster<'_>, limit: f64, share: f64) -> u64 {
-    let at = cluster.elapsed + limit.min(super::durations::FOREVER) * share;
+fn clock(cluster: &Cluster<'_>, after: f64) -> u64 {
+    let at = cluster.elapsed + after.min(super::durations::FOREVER);
     whole(at * 1_000.0).max(cluster.policy.debounce_millis)
 }

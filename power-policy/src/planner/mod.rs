@@ -163,13 +163,7 @@ fn class_forecast(
 ) -> Vec<ClassForecast> {
     let mut first: Vec<f64> = vec![f64::INFINITY; cluster.classes.len()];
     for (p, placement) in cluster.placements.iter().enumerate() {
-        first[placement.class] = first[placement.class].min(script.ended[p]);
-    }
-    for (s, at) in &script.forward.lost {
-        for p in &script.running[*s] {
-            let class = cluster.placements[*p].class;
-            first[class] = first[class].min(*at);
-        }
+        first[placement.class] = first[placement.class].min(script.ended[p]).min(script.lost[p]);
     }
     let over = already_over(cluster, previous);
     cluster
@@ -257,9 +251,9 @@ fn refusals(cluster: &Cluster<'_>, decision: &Decision, script: &Script<'_, '_>,
         );
     }
     for (s, at) in &script.forward.lost {
-        let sets: Vec<String> = script.running[*s]
-            .iter()
-            .map(|p| words::set(cluster, *p))
+        let sets: Vec<String> = (0..cluster.placements.len())
+            .filter(|p| script.lost[*p] == *at && script.running[*s].contains(p))
+            .map(|p| words::set(cluster, p))
             .collect();
         let what = if sets.is_empty() {
             "nothing of a set runs on it then".to_owned()
@@ -276,6 +270,14 @@ fn refusals(cluster: &Cluster<'_>, decision: &Decision, script: &Script<'_, '_>,
     }
     for (s, node) in cluster.nodes.iter().enumerate() {
         let server = &cluster.snapshot.servers[s];
+        if node.doomed && server.armed {
+            refuse(
+                &server.name,
+                "nothing feeds it that anybody reports, and no line is quick enough to carry it: it is told to stop, and may \
+                 not end cleanly"
+                    .to_owned(),
+            );
+        }
         if node.supply == Supply::Battery && !server.armed {
             refuse(
                 &server.name,

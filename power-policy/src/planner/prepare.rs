@@ -51,6 +51,10 @@ pub(super) struct Node {
     pub(super) idle: f64,
     pub(super) peak: f64,
     pub(super) can_switch_off: bool,
+    /// Something feeds it now.
+    pub(super) fed: bool,
+    /// Nothing feeds it, and no line can in time: it is lost with its mains, or lives on what nobody reports.
+    pub(super) doomed: bool,
     /// A plan may act on it: armed and reporting.
     pub(super) touchable: bool,
     /// What may be drawn from the mains that is present; infinite where nothing limits it.
@@ -201,6 +205,7 @@ impl<'a> Cluster<'a> {
             debounce_left: seconds(policy.debounce_millis.saturating_sub(elapsed_millis)),
         };
         cluster.wire();
+        cluster.look_at_sources();
         cluster.load();
         cluster
     }
@@ -419,13 +424,7 @@ impl<'a> Cluster<'a> {
                 let open = matches!(node.supply, Supply::Mains | Supply::Battery) && node.touchable;
                 let known = all.iter().all(|a| a.startable_on.binary_search(s).is_ok());
                 let kind = self.snapshot.servers[there].simulated == self.snapshot.servers[host].simulated;
-                if there != host
-                    && open
-                    && known
-                    && kind
-                    && self.has_source(there)
-                    && receivers.last() != Some(&there)
-                {
+                if there != host && open && known && kind && node.fed && receivers.last() != Some(&there) {
                     receivers.push(there);
                 }
             }
@@ -448,15 +447,25 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    /// Whether a server has mains, or any energy of its own or joined to it, at this moment.
-    fn has_source(&self, s: usize) -> bool {
-        let node = &self.nodes[s];
-        node.supply == Supply::Mains
-            || node.stores.iter().any(|r| self.stores[*r].energy > 0.0)
-            || self
-                .joined
-                .iter()
-                .any(|f| f.server == s && self.stores[f.store].energy > 0.0)
+    /// Which servers are fed at this moment, and which cannot be fed in time.
+    fn look_at_sources(&mut self) {
+        let mut fed: Vec<bool> = self.nodes.iter().map(|n| n.supply != Supply::Battery).collect();
+        for feed in &self.joined {
+            fed[feed.server] |= self.stores[feed.store].energy > 0.0;
+        }
+        let quick: Vec<bool> = self
+            .links
+            .iter()
+            .zip(&self.snapshot.lines)
+            .map(|(link, line)| {
+                let fast = line.switch_millis <= HOLD_UP_MILLIS;
+                link.usable && fast && link.stores.iter().any(|r| self.stores[*r].energy > 0.0)
+            })
+            .collect();
+        for (s, node) in self.nodes.iter_mut().enumerate() {
+            node.fed = fed[s] || node.stores.iter().any(|r| self.stores[*r].energy > 0.0);
+            node.doomed = !node.fed && !node.links.iter().any(|l| quick[*l]);
+        }
     }
 }
 
@@ -571,6 +580,8 @@ fn nodes(snapshot: &Snapshot) -> Vec<Node> {
                 idle,
                 peak,
                 can_switch_off: server.may_switch_off(),
+                fed: true,
+                doomed: false,
                 touchable: server.armed && server.powered == Powered::On,
                 mains_watts: if server.inlets.is_empty() {
                     f64::INFINITY

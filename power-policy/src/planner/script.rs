@@ -10,6 +10,8 @@ use super::prepare::{Cluster, Feed, Supply, seconds, whole};
 use super::words;
 use crate::plan::{FIRST_LOCAL_STAGE, HostState, Stage, Step, StepKind, Trigger, Verb};
 
+/// What a host that must stay up may have left, as a multiple of a clean end, and still halt.
+const AT_ITS_END: f64 = 1.3;
 /// A cap that changes by less than this share is left as it is.
 pub(super) const SAME_CAP: f64 = 0.05;
 
@@ -21,6 +23,9 @@ pub(super) struct Script<'a, 'c> {
     pub(super) stages: Vec<Stage>,
     /// When each placement's stop begins, seconds from now; infinite: no end in sight.
     pub(super) ended: Vec<f64>,
+    /// When each placement was lost with its server, seconds from now; infinite: it was not.
+    pub(super) lost: Vec<f64>,
+    seen_lost: usize,
     /// Placements that run on each server.
     pub(super) running: Vec<Vec<usize>>,
     pub(super) loans: Vec<Loan>,
@@ -57,6 +62,8 @@ impl<'a, 'c> Script<'a, 'c> {
             forward: Forward::new(cluster),
             stages: Vec::new(),
             ended: vec![f64::INFINITY; cluster.placements.len()],
+            lost: vec![f64::INFINITY; cluster.placements.len()],
+            seen_lost: 0,
             running: cluster.nodes.iter().map(|n| n.placements.clone()).collect(),
             loans: decision.loans.clone(),
             closed: vec![false; cluster.nodes.len()],
@@ -119,7 +126,18 @@ impl<'a, 'c> Script<'a, 'c> {
                 break;
             }
         }
+        self.note_lost();
         self.forward.note();
+    }
+
+    /// What ran on servers that have lost power is gone.
+    fn note_lost(&mut self) {
+        for (s, at) in &self.forward.lost[self.seen_lost..] {
+            for p in &self.running[*s] {
+                self.lost[*p] = self.lost[*p].min(*at);
+            }
+        }
+        self.seen_lost = self.forward.lost.len();
     }
 
     pub(super) fn rank(&self) -> Vec<usize> {
@@ -134,8 +152,8 @@ impl<'a, 'c> Script<'a, 'c> {
             .collect()
     }
 
-    /// Chooses feeds for the loads to come, and returns the steps that lead there.
-    pub(super) fn refeed(&mut self, load: &[f64], until_next: f64) -> Vec<Step> {
+    /// Chooses feeds for the loads to come, and returns the steps that lead there: at first, and when these are done.
+    pub(super) fn refeed(&mut self, load: &[f64], until_next: f64) -> (Vec<Step>, Vec<Step>) {
         let rank = self.rank();
         let now = Now {
             load,
@@ -173,7 +191,15 @@ impl<'a, 'c> Script<'a, 'c> {
                         .map(|r| self.forward.energy[*r])
                         .sum();
                     let off = Feed { watts: 0.0, ..*feed };
-                    let steps = if own > 1.0 { &mut less } else { &mut last };
+                    // Unless another needs its place.
+                    let counted = self.cluster.snapshot.servers[feed.server].fan_in > 0
+                        || self.cluster.stores[feed.store].fan_out > 0
+                        || self.cluster.links[feed.link].exclusive;
+                    let steps = if own > 1.0 || counted {
+                        &mut less
+                    } else {
+                        &mut last
+                    };
                     steps.extend(self.divert(&off, Some(feed)));
                 }
             }
@@ -184,10 +210,68 @@ impl<'a, 'c> Script<'a, 'c> {
                 more.extend(self.divert(feed, None));
             }
         }
+        // What is taken off carries on until its switch is done, while a cap on what is joined holds at once: where both
+        // together are more than a line or reserve bears, the one comes after the other.
+        let wait = !less.is_empty() && !more.is_empty() && self.crowded(&old, &after, load);
         self.forward.set_feeds(after);
+        if wait {
+            return (less, more.into_iter().chain(last).collect());
+        }
         less.append(&mut more);
         less.append(&mut last);
-        less
+        (less, Vec::new())
+    }
+
+    /// Whether a line or reserve would bear too much while some feeds have changed and others not yet.
+    fn crowded(&self, old: &[Feed], new: &[Feed], load: &[f64]) -> bool {
+        let cluster = self.cluster;
+        let mut caps: std::collections::BTreeMap<(usize, usize, usize), f64> =
+            std::collections::BTreeMap::new();
+        for f in old.iter().chain(new) {
+            let cap = caps.entry((f.link, f.store, f.server)).or_insert(0.0);
+            *cap = cap.max(f.watts);
+        }
+        let (mut line, mut store) = (vec![0.0; cluster.links.len()], vec![0.0; cluster.stores.len()]);
+        for ((l, r, _), watts) in caps {
+            line[l] += watts;
+            store[r] += watts;
+        }
+        line.iter()
+            .zip(&cluster.links)
+            .any(|(w, l)| !l.exclusive && *w > l.max_watts)
+            || store.iter().zip(&cluster.stores).any(|(w, r)| {
+                let home: f64 = r.homes.iter().map(|s| load[*s]).sum();
+                *w > 0.0 && w + home > r.max_watts
+            })
+    }
+
+    /// Pushes what [`Self::refeed`] returned, and runs on until it is done.
+    pub(super) fn push_feeds(
+        &mut self,
+        trigger: Trigger,
+        (first, second): (Vec<Step>, Vec<Step>),
+        reason: String,
+    ) {
+        let switch = self
+            .cluster
+            .links
+            .iter()
+            .filter(|l| l.usable)
+            .map(|l| l.switch_seconds)
+            .fold(0.0, f64::max);
+        for (trigger, steps, reason) in [
+            (trigger, first, reason),
+            (
+                Trigger::AfterResults,
+                second,
+                "what was taken off has made room on lines and reserves".to_owned(),
+            ),
+        ] {
+            if !steps.is_empty() {
+                self.push(trigger, steps, reason);
+                self.run_for(switch + SETTLE_SECONDS);
+            }
+        }
     }
 
     /// The longest that a later stage can take until feeds are looked at again.
@@ -268,10 +352,12 @@ impl<'a, 'c> Script<'a, 'c> {
     /// Stage 0: lines and caps within the watts that are spare while everything still runs.
     fn at_once(&mut self) {
         let load = self.forward.load.clone();
-        let steps = self.refeed(&load, self.decision.transient);
+        let (first, second) = self.refeed(&load, self.decision.transient);
+        self.note_lost();
         let reason = words::at_once(self.cluster, &self.loans);
-        self.push(Trigger::AfterResults, steps, reason);
+        self.push(Trigger::AfterResults, first, reason);
         self.order = self.order.max(1);
+        self.push_feeds(Trigger::AfterResults, (Vec::new(), second), String::new());
     }
 
     /// Begins the stop of a placement; returns how long it takes.
@@ -367,18 +453,8 @@ impl<'a, 'c> Script<'a, 'c> {
         let load = self.forward.load.clone();
         let before = self.forward.feeds.clone();
         let steps = self.refeed(&load, self.longest_stage());
-        if steps.is_empty() {
-            return;
-        }
-        let switch = self
-            .forward
-            .feeds
-            .iter()
-            .map(|f| self.cluster.links[f.link].switch_seconds)
-            .fold(0.0, f64::max);
         let reason = words::divert_more(self.cluster, &before, &self.forward.feeds, why);
-        self.push(Trigger::AfterResults, steps, reason);
-        self.run_for(switch + SETTLE_SECONDS);
+        self.push_feeds(Trigger::AfterResults, steps, reason);
     }
 
     /// Switches servers off in the stage that empties them, where waiting for a stage of its own would cost energy that
@@ -401,10 +477,16 @@ impl<'a, 'c> Script<'a, 'c> {
         let wait = longest + self.longest_stage() + halts + 4.0 * SETTLE_SECONDS;
         for (s, stop) in emptied {
             let node = &cluster.nodes[*s];
-            if !self.may_close(*s) || !node.can_switch_off {
+            if !self.may_close(*s) {
                 continue;
             }
             let keep = hold_back(cluster, *s, &[]) + (self.forward.load[*s] - node.base).max(0.0) * stop;
+            // One that must stay up halts only at its very end.
+            if !node.can_switch_off
+                && reach.all[*s].max(reach.own[*s]) > (keep + node.base * stop) * AT_ITS_END
+            {
+                continue;
+            }
             let poor = reach.all[*s] < keep + node.base * wait;
             if !poor && stop + node.halt_seconds > longest {
                 continue;

@@ -399,6 +399,14 @@ impl Execution {
             if busy {
                 continue;
             }
+            // An agent without power does nothing.
+            if self
+                .plant
+                .read_server(&pep)
+                .is_ok_and(|r| !matches!(r.power, ServerPower::On))
+            {
+                continue;
+            }
             let at = self.local.get(&pep).copied().unwrap_or(0);
             let Some(stage) = stages.get(at) else {
                 continue;

@@ -164,7 +164,7 @@ fn lines(c: &mut ClusterSpec, dice: &mut Dice, traits: &Traits, servers: &[Strin
             spec.0.changeover =
                 [Changeover::Parallel, Changeover::Ats, Changeover::Bridge][dice.range(0, 2) as usize];
             spec.0.armed = !dice.chance(5);
-            spec.0.switch_millis = dice.range(0, 30);
+            spec.0.switch_millis = dice.range(12, 40);
             if dice.chance(5) {
                 spec.0.state = LineState::Fault;
             }

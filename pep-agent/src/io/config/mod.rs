@@ -7,7 +7,6 @@
 mod activities;
 mod check;
 mod form;
-mod plant;
 mod power;
 #[cfg(test)]
 mod tests;

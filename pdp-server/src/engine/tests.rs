@@ -1,18 +1,262 @@
 //! The engine with the real planner, against agents that do what they are told. Time is a number.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use power_policy::interruption::Command;
-use power_policy::model::{ActivityState, Mains, Scope};
+use sha2::{Digest as _, Sha256};
 
+use power_policy::grouping::{GroupingPolicy, Qos, Target};
+use power_policy::interruption::Command;
+use power_policy::model::{ActivityState, Mains, PowerPolicy, Scope};
+
+use super::facts::ReserveReading;
 use super::fixture::*;
 use super::*;
 
-mod rack;
-mod world;
+fn digest(slice: &Slice) -> Digest {
+    Sha256::digest(serde_json::to_vec(slice).unwrap()).into()
+}
 
-use world::{World, settings};
+fn settings() -> Settings {
+    let qos = |n: &str, priority, weight, seconds: u64| Qos {
+        name: name(n),
+        priority,
+        weight,
+        target: Target::Millis(seconds * 1000),
+    };
+    let grouping = GroupingPolicy {
+        qos: vec![
+            qos("gold", 900, 64, 1800),
+            qos("silver", 500, 16, 300),
+            qos("bronze", 100, 1, 0),
+        ],
+        ..GroupingPolicy::default()
+    };
+    Settings {
+        policy: PowerPolicy {
+            restart_stagger_millis: 1_000,
+            ..PowerPolicy::default()
+        },
+        peers: PeerPolicy {
+            default_armed: true,
+            ..PeerPolicy::default()
+        },
+        grouping: Grouping::new(grouping).unwrap(),
+        facility_witnesses: BTreeMap::new(),
+        scale: 1,
+        await_millis: 10_000,
+        hold_millis: 600_000,
+        planner: Box::new(power_policy::planner::plan),
+        checker: Box::new(|_, _, _| Vec::new()),
+        digester: Box::new(digest),
+    }
+}
+
+/// Engine, agents, and all that came out.
+struct World {
+    engine: Engine,
+    now: u64,
+    peps: BTreeMap<Name, FakePep>,
+    connected: BTreeSet<Name>,
+    records: Vec<Record>,
+    events: Vec<Event>,
+    answers: Vec<(String, CommandOutcome, bool)>,
+    /// Drawn from each reserve while its server is without mains and anything runs there, in milliwatts.
+    draw_milliwatts: u64,
+}
+
+impl World {
+    fn new(settings: Settings, peps: Vec<FakePep>) -> Self {
+        let mut world = Self {
+            engine: Engine::new(settings, 1_000_000, Recovery::default()),
+            now: 1_000_000,
+            peps: peps.into_iter().map(|p| (p.name.clone(), p)).collect(),
+            connected: BTreeSet::new(),
+            records: Vec::new(),
+            events: Vec::new(),
+            answers: Vec::new(),
+            draw_milliwatts: 200_000,
+        };
+        world.drain();
+        let names: Vec<Name> = world.peps.keys().cloned().collect();
+        for n in names {
+            world.connect(&n);
+        }
+        world
+    }
+
+    /// The process dies and another one starts from the first `keep` records.
+    fn restart(&mut self, settings: Settings, keep: usize) {
+        self.records.truncate(keep);
+        let recovery = Recovery {
+            records: self.records.clone(),
+            ..Recovery::default()
+        };
+        self.engine = Engine::new(settings, self.now, recovery);
+        self.connected.clear();
+        self.drain();
+    }
+
+    fn connect(&mut self, pep: &Name) {
+        self.connected.insert(pep.clone());
+        let address = "127.0.0.1:1".to_owned();
+        self.give(Input::Opened {
+            pep: pep.clone(),
+            address,
+        });
+        self.report(pep);
+        self.give(Input::Synchronised { pep: pep.clone() });
+    }
+
+    fn disconnect(&mut self, pep: &Name) {
+        self.connected.remove(pep);
+        self.give(Input::Closed {
+            pep: pep.clone(),
+            reason: "the connection ended".to_owned(),
+        });
+    }
+
+    fn report(&mut self, pep: &Name) {
+        let facts = Arc::new(self.peps[pep].facts.clone());
+        self.give(Input::Facts {
+            pep: pep.clone(),
+            facts,
+        });
+    }
+
+    fn give(&mut self, input: Input) {
+        self.engine.handle(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        let mut changed = BTreeSet::new();
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Record(r) => {
+                    // What the journal gives back is what was put in.
+                    let text = serde_json::to_string(&r).unwrap();
+                    let back: Record = serde_json::from_str(&text).unwrap();
+                    assert_eq!(back, r);
+                    self.records.push(back);
+                }
+                Output::Event(e) => self.events.push(e),
+                Output::Answer {
+                    id,
+                    outcome,
+                    repeated,
+                } => self.answers.push((id, outcome, repeated)),
+                Output::Install(a) => {
+                    assert!(
+                        self.connected.contains(&a.pep),
+                        "an install for {} which is not there",
+                        a.pep
+                    );
+                    let pep = self.peps.get_mut(&a.pep).unwrap();
+                    pep.take(&a, false);
+                    changed.insert((a.pep.clone(), a.generation));
+                }
+                Output::Release(a) => {
+                    let pep = self.peps.get_mut(&a.pep).unwrap();
+                    pep.take(&a, true);
+                    changed.insert((a.pep.clone(), a.generation));
+                }
+            }
+        }
+        for (pep, generation) in changed {
+            self.give(Input::Installed {
+                pep: pep.clone(),
+                generation,
+            });
+            self.report(&pep);
+        }
+    }
+
+    /// Lets time pass: a report of readings each 10 s, and whatever the engine asks for.
+    fn pass(&mut self, millis: u64) {
+        let end = self.now + millis;
+        while self.now < end {
+            let next = self.engine.poll_timeout().unwrap_or(end).max(self.now + 1);
+            let reading = (self.now / 10_000 + 1) * 10_000;
+            self.now = next.min(end).min(reading);
+            if self.now.is_multiple_of(10_000) {
+                self.read();
+            }
+            self.give(Input::Tick);
+        }
+    }
+
+    fn read(&mut self) {
+        let names: Vec<Name> = self.connected.iter().cloned().collect();
+        for n in names {
+            let pep = self.peps.get_mut(&n).unwrap();
+            let absent = pep.facts.domains.iter().any(|d| d.mains == Mains::Absent);
+            let busy = pep.facts.activities.iter().any(ActivityFactExt::runs);
+            let mut readings = Readings::default();
+            for r in &mut pep.facts.reserves {
+                let power = if absent && busy { self.draw_milliwatts } else { 0 };
+                r.charge_millijoules = r.charge_millijoules.saturating_sub(power * 10);
+                if !absent {
+                    r.charge_millijoules =
+                        (r.charge_millijoules + r.capacity_millijoules / 50).min(r.capacity_millijoules);
+                }
+                readings.reserves.push(ReserveReading {
+                    reserve: r.name.clone(),
+                    charge_millijoules: r.charge_millijoules,
+                    milliwatts: i64::try_from(power * 9 / 10).unwrap(),
+                    age_millis: 0,
+                });
+            }
+            self.give(Input::Readings { pep: n, readings });
+        }
+    }
+
+    fn mains(&mut self, mains: Mains) {
+        let names: Vec<Name> = self.connected.iter().cloned().collect();
+        for n in names {
+            for d in &mut self.peps.get_mut(&n).unwrap().facts.domains {
+                d.mains = mains;
+            }
+            self.report(&n);
+        }
+    }
+
+    fn state_of(&self, activity: &str) -> Vec<(String, ActivityState)> {
+        self.peps
+            .values()
+            .flat_map(|p| &p.facts.activities)
+            .filter(|a| a.name.as_str() == activity)
+            .filter_map(|a| Some((a.server.to_string(), a.state?)))
+            .collect()
+    }
+
+    fn runs(&self, activity: &str) -> bool {
+        self.state_of(activity)
+            .iter()
+            .any(|(_, s)| *s == ActivityState::Running)
+    }
+
+    fn kinds(&self, kind: EventKind) -> Vec<&Event> {
+        self.events.iter().filter(|e| e.kind == kind).collect()
+    }
+
+    fn log(&self) -> String {
+        self.events
+            .iter()
+            .map(|e| format!("{:>8} {:?} {}\n", e.at_millis, e.kind, e.text))
+            .collect()
+    }
+}
+
+trait ActivityFactExt {
+    fn runs(&self) -> bool;
+}
+
+impl ActivityFactExt for super::facts::ActivityFact {
+    fn runs(&self) -> bool {
+        self.state == Some(ActivityState::Running)
+    }
+}
 
 /// Two nodes in one domain: the important work on `a`, the unimportant on `b`, and a line of `b`'s PEP to `a`.
 fn two_nodes() -> Vec<FakePep> {
