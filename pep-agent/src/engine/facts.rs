@@ -409,6 +409,21 @@ impl Inventory {
             .collect()
     }
 
+    /// Whether everything that a driver reads has been seen once. A report before that would tell of activities that are
+    /// not there and lines that do not answer.
+    pub fn is_seen(&self) -> bool {
+        // Nobody reads a real server that is only witnessed.
+        let servers = self
+            .servers
+            .values()
+            .filter(|thing| thing.facts.simulated || thing.facts.role == Role::Custodian);
+        servers.into_iter().all(|thing| thing.seen.is_some())
+            && self.reserves.values().all(|thing| thing.seen.is_some())
+            && self.lines.values().all(|thing| thing.seen.is_some())
+            && self.activities.values().all(|thing| thing.seen.is_some())
+            && self.inlets.values().all(|thing| thing.seen.is_some())
+    }
+
     /// Servers that this agent is the custodian of.
     pub fn own_servers(&self) -> impl Iterator<Item = (&Name, &Thing<ServerFacts, ServerReading>)> {
         self.servers

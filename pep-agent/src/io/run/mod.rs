@@ -12,6 +12,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cops_codec::session::Moment;
 use cops_codec::session::pep::reconnect::{Attempt, Reconnect, ReconnectConfig};
 use cops_codec::wire::PepId;
 use futures::future::LocalBoxFuture;
@@ -31,6 +32,9 @@ use crate::io::supervise::{DriverEvent, Drivers};
 use crate::io::toml_file::TomlError;
 use crate::limits;
 use crate::node::{Node, NodeConfig, NodeEvent};
+
+/// How long the first readings may take before the PDP is told what there is without them.
+const FIRST_LOOK: Duration = Duration::from_secs(3);
 
 /// Arguments of `pep-agent run`.
 #[derive(Clone, Debug, clap::Args)]
@@ -131,6 +135,9 @@ struct Agent {
     reconnect: Reconnect,
     connecting: Option<LocalBoxFuture<'static, Result<Connection, ConnectError>>>,
     connection: Option<Connection>,
+    /// Until then the PDP waits for the first readings: an agent that reports before it has looked tells of a node where
+    /// nothing runs and no mains is known. `None`: everything was seen, or has had its time.
+    looks_until: Option<Moment>,
     /// What the last attempt to connect failed of: told once.
     unreachable: Option<String>,
 }
@@ -231,6 +238,7 @@ impl Agent {
             reconnect,
             connecting: None,
             connection: None,
+            looks_until: Some(now.session.after(FIRST_LOOK)),
             unreachable: None,
         })
     }
@@ -250,7 +258,9 @@ impl Agent {
     async fn next(&mut self, interrupt: &mut Signal, terminate: &mut Signal) -> Input {
         let now = self.clock.now();
         let mut due = self.node.poll_timeout(now);
-        due.session = due.session.into_iter().chain(self.reconnect.poll_timeout()).min();
+        // While the first readings are waited for, no attempt to connect is due.
+        let attempt = self.looks_until.or_else(|| self.reconnect.poll_timeout());
+        due.session = due.session.into_iter().chain(attempt).min();
         let wait = self.clock.until(now, due);
         let due = async {
             match wait {
@@ -305,7 +315,12 @@ impl Agent {
 
     /// Begins an attempt to connect when it is time for one.
     fn connect_if_due(&mut self) {
-        if let Attempt::Connect { .. } = self.reconnect.poll(self.clock.now().session) {
+        let now = self.clock.now().session;
+        if self.looks_until.is_some_and(|until| now < until) && !self.node.engine().inventory().is_seen() {
+            return;
+        }
+        self.looks_until = None;
+        if let Attempt::Connect { .. } = self.reconnect.poll(now) {
             let limits = cops_codec::limits::Limits::DEFAULT;
             self.connecting = Some(Box::pin(connection::connect(self.config.pdp.clone(), limits)));
         }
