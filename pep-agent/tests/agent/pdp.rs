@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cops_codec::client_type::numbers::POWER_CLIENT_TYPE;
+use cops_codec::client_type::power::{Activity, ActivityState, Domain, Mains};
 use cops_codec::client_type::store::{ReportedRows, RowLimits, RowTable};
 use cops_codec::limits::Limits;
 use cops_codec::message::{Decision, DecisionBody};
@@ -32,6 +33,8 @@ pub(crate) struct Peer {
     pub(crate) connections: usize,
     /// How many REQs told the full state.
     pub(crate) full_requests: usize,
+    /// What the first REQ of each connection said of the mains, and how many activities it called absent.
+    pub(crate) first_words: Vec<(Option<Mains>, usize)>,
     /// Whether the PEP said CC itself.
     pub(crate) said_goodbye: bool,
     pub(crate) accounting_reports: usize,
@@ -206,6 +209,7 @@ fn take(
                 connected: false,
                 connections: 0,
                 full_requests: 0,
+                first_words: Vec::new(),
                 said_goodbye: false,
                 accounting_reports: 0,
                 failures: 0,
@@ -236,6 +240,12 @@ fn take(
             // An incremental REQ for a state that is not known here: the SSQ that was sent brings the whole.
             if let Ok(applied) = peer.rows.apply(&contents) {
                 peer.full_requests += usize::from(applied.full_state);
+                if peer.first_words.len() < peer.connections {
+                    let mains = peer.table().only::<Domain>().map(|row| row.mains);
+                    let is_absent = |row: &&Activity| row.state == ActivityState::Absent;
+                    let absent = peer.table().all::<Activity>().filter(is_absent).count();
+                    peer.first_words.push((mains, absent));
+                }
             }
             *handle = Some(message.handle.clone());
             let body = DecisionBody::Decisions(vec![Decision::null(Context::CONFIGURATION)]);

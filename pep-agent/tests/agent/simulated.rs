@@ -358,6 +358,10 @@ async fn a_rack_agent_and_a_node_agent_ride_through_in_a_shared_plant() {
 
     // Its starter brings it back; the agent boots with it, still holds its plan, and starts nothing by itself.
     client.restore_mains("east").await.unwrap();
+    let looked = [(Some(Mains::Present), 0)];
+    pdp.peer("s1", |peer| {
+        assert_eq!(peer.first_words, looked, "it looks before it speaks")
+    });
     pdp.push(
         "rack",
         TestPlan::default().host("s1", HostState::On).decisions(2, 0),
@@ -372,6 +376,7 @@ async fn a_rack_agent_and_a_node_agent_ride_through_in_a_shared_plant() {
         state(peer, "web") == Some(ActivityState::Stopped)
     })
     .await;
+    pdp.peer("s1", |peer| assert_eq!(peer.first_words, [looked[0]; 2]));
     pdp.push(
         "s1",
         TestPlan::default()
