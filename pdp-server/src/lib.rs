@@ -1,6 +1,10 @@
 //! The policy decision point: learns the cluster over COPS, plans, journals, decides.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod io;
 pub mod limits;
+pub mod node;
+pub mod translate;

@@ -42,3 +42,17 @@ pub const CHECKPOINT_EVERY_RECORDS: u64 = 2_000;
 pub const MAX_RECORDS_KEPT: u64 = 100_000;
 /// How long the store may take to sync one batch before decisions leave without it, loudly.
 pub const STORE_PATIENCE_MILLIS: u64 = 5_000;
+/// How long PEPs are awaited after a restart before those that did not come back count as gone.
+pub const AWAIT_PEPS_MILLIS: u64 = 10_000;
+/// How often a journal that failed is tried again, in real milliseconds.
+pub const STORE_PROBE_MILLIS: u64 = 1_000;
+/// Size of the journal above which history behind the last checkpoint is forgotten, however few records it has.
+pub const MAX_JOURNAL_OCTETS: u64 = 256 * 1024 * 1024;
+/// Largest journal record, in octets of JSON; the largest are checkpoints.
+pub const MAX_RECORD_OCTETS: usize = 256 * 1024 * 1024;
+/// Journal records forgotten at one time, so that no batch waits for long.
+pub const MAX_RECORDS_FORGOTTEN_AT_ONCE: u64 = 10_000;
+/// Journal records given to one reader at one time.
+pub const MAX_RECORDS_READ: usize = 10_000;
+/// Batches and reads queued towards the journal.
+pub const MAX_JOURNAL_REQUESTS_QUEUED: usize = 16;

@@ -1,2 +1,7 @@
-//! Entry point.
-fn main() {}
+//! The policy decision point.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pdp_server::cli::main()
+}

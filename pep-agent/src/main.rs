@@ -5,6 +5,7 @@ use pep_agent::io::check::{self, CheckArgs};
 use pep_agent::io::operator::{self, OperatorArgs, StatusArgs};
 use pep_agent::io::plant::{self, PlantArgs};
 use pep_agent::io::run::{self, RunArgs};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 /// The policy enforcement point on a node (experimental: its client-type is from the private-use range)
@@ -37,6 +38,8 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Colours are for eyes, not for files.
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     // One thread: what the program does is waiting, and the plant is one value.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

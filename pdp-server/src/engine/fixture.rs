@@ -8,7 +8,7 @@ use power_policy::model::{
     ReserveState,
 };
 
-use power_policy::plan::{StepKind, Verb};
+use power_policy::plan::{HostState, StepKind, Verb};
 
 use super::Assignment;
 use super::facts::*;
@@ -144,6 +144,10 @@ pub(crate) struct FakePep {
     pub(crate) broken: Vec<String>,
     /// Steps are begun and their results held back.
     pub(crate) slow: bool,
+    /// Its host is to be halted when its results have been told.
+    pub(crate) halts: bool,
+    /// Servers that it has switched on.
+    pub(crate) started: Vec<Name>,
 }
 
 impl FakePep {
@@ -155,6 +159,8 @@ impl FakePep {
             applied: Vec::new(),
             broken: Vec::new(),
             slow: false,
+            halts: false,
+            started: Vec::new(),
         }
     }
 
@@ -277,6 +283,14 @@ impl FakePep {
                     LineState::Open
                 };
             }
+            StepKind::Host {
+                server,
+                state: HostState::On,
+            } => self.started.push(server.clone()),
+            StepKind::Host {
+                state: HostState::Off,
+                ..
+            } => self.halts = true,
             StepKind::Intake { .. } | StepKind::Host { .. } => {}
         }
     }

@@ -349,10 +349,12 @@ impl Engine {
         self.touched = self.activity_peps.keys().cloned().collect();
         if let Some(in_force) = self.state.in_force.clone() {
             self.execution = Execution::new(&in_force, &self.state.issued);
-            for (order, at) in &in_force.released {
-                self.start_deadlines(*order, *at);
+            for (order, _) in &in_force.released {
+                // Their results come with the PEPs; until then nobody could have told them.
+                self.start_deadlines(*order, until);
             }
         }
+        self.note_ended_classes();
         let outage = self.state.machine.outage(self.now);
         let text = match &outage {
             Some(o) => format!(

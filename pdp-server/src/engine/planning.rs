@@ -154,8 +154,8 @@ impl Engine {
             .filter(|p| p.cause != Cause::Standing);
         let mut plan = (self.settings.planner)(&snapshot, previous.as_deref(), &self.settings.policy);
         self.plans_made += 1;
-        let violations = (self.settings.checker)(&snapshot, &plan, &self.settings.policy);
         make_room_for_stage_0(&mut plan);
+        let violations = (self.settings.checker)(&snapshot, &plan, &self.settings.policy);
         self.tell_violations(&violations);
         self.give_up_unstartable(&snapshot);
         if self.phase() == Phase::Normal && self.state.machine.may_move_back() {
@@ -223,37 +223,45 @@ impl Engine {
             return false;
         };
         let old = &in_force.plan;
-        if in_force.phase != self.phase() || old.cause != plan.cause || old.scope != plan.scope {
+        let goes_on = match (in_force.phase, self.phase()) {
+            // The debounce is over: what was planned in it holds, and its later stages may be released now.
+            (Phase::Debounce, Phase::Interrupted) => true,
+            (then, now) => then == now,
+        };
+        if !goes_on || old.cause != plan.cause || old.scope != plan.scope {
             return false;
         }
         let last = in_force.released.last().map(|(order, _)| *order);
-        let left: Vec<&Stage> = old
-            .stages
-            .iter()
-            .filter(|s| s.local || last.is_none_or(|l| s.order > l))
-            .collect();
-        let wanted: Vec<Stage> = plan
-            .stages
-            .iter()
-            .map(|s| Stage {
-                steps: s
-                    .steps
-                    .iter()
-                    .filter(|s| !self.is_so_already(&s.kind))
-                    .cloned()
-                    .collect(),
-                ..s.clone()
-            })
-            .filter(|s| !s.steps.is_empty())
-            .collect();
-        let left: Vec<&&Stage> = left.iter().filter(|s| !s.steps.is_empty()).collect();
+        let is_left = |s: &&Stage| s.local || last.is_none_or(|l| s.order > l);
+        let left = self.substance(old.stages.iter().filter(is_left), false);
+        let wanted = self.substance(plan.stages.iter(), true);
         left.len() == wanted.len()
-            && left.iter().zip(&wanted).all(|(a, b)| {
+            && left.iter().zip(&wanted).all(|((a, x), (b, y))| {
                 a.local == b.local
-                    && a.steps.len() == b.steps.len()
-                    && a.steps.iter().zip(&b.steps).all(|(x, y)| x.kind == y.kind)
+                    && x.len() == y.len()
+                    && x.iter().zip(y).all(|(x, y)| is_same_step(x, y))
                     && is_same_trigger(&a.trigger, &b.trigger)
             })
+    }
+
+    /// Stages with the steps that do something, without those that have none. What is commanded already is left out of
+    /// a new plan; intakes only tell an agent what follows from the diverts.
+    fn substance<'p>(
+        &self,
+        stages: impl Iterator<Item = &'p Stage>,
+        is_new: bool,
+    ) -> Vec<(&'p Stage, Vec<&'p StepKind>)> {
+        stages
+            .map(|stage| {
+                let kinds = stage.steps.iter().map(|s| &s.kind);
+                let steps = kinds
+                    .filter(|k| !matches!(k, StepKind::Intake { .. }))
+                    .filter(|k| !(is_new && self.is_so_already(k)))
+                    .collect();
+                (stage, steps)
+            })
+            .filter(|(_, steps): &(_, Vec<_>)| !steps.is_empty())
+            .collect()
     }
 
     /// Whether a step of a new plan only restates what is commanded already.
@@ -269,10 +277,8 @@ impl Engine {
                 let found = pairs
                     .iter()
                     .find(|p: &&CommandedPair| p.reserve == *reserve && p.server == *server);
-                found.map_or(0, |p| p.milliwatts) == *milliwatts
+                is_near_watts(found.map_or(0, |p| p.milliwatts), *milliwatts)
             }
-            // Tells an agent what follows from the diverts.
-            StepKind::Intake { .. } => true,
             _ => false,
         }
     }
@@ -489,8 +495,37 @@ fn forecast(points: &[(u64, u64)], at: u64) -> Option<u64> {
     }
 }
 
+/// Whether two figures are the same to a plan that is looked at again.
+fn near(x: u64, y: u64) -> bool {
+    x.abs_diff(y) <= x.max(y) / 1000 * SAME_PERMILLE
+}
+
+/// The same for power through a line, where none is never near any.
+fn is_near_watts(x: u64, y: u64) -> bool {
+    (x == 0) == (y == 0) && near(x, y)
+}
+
+fn is_same_step(a: &StepKind, b: &StepKind) -> bool {
+    match (a, b) {
+        (
+            StepKind::Divert {
+                line: l,
+                reserve: r,
+                server: s,
+                milliwatts: x,
+            },
+            StepKind::Divert {
+                line,
+                reserve,
+                server,
+                milliwatts: y,
+            },
+        ) => l == line && r == reserve && s == server && is_near_watts(*x, *y),
+        _ => a == b,
+    }
+}
+
 fn is_same_trigger(a: &Trigger, b: &Trigger) -> bool {
-    let near = |x: u64, y: u64| x.abs_diff(y) <= x.max(y) / 1000 * SAME_PERMILLE;
     match (a, b) {
         (Trigger::Elapsed { millis: x }, Trigger::Elapsed { millis: y })
         | (Trigger::Delay { millis: x }, Trigger::Delay { millis: y }) => near(*x, *y),

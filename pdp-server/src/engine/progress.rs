@@ -34,8 +34,8 @@ pub(super) struct StepState {
 pub(super) struct Execution {
     pub(super) generation: u64,
     pub(super) steps: Vec<StepState>,
-    /// When all released steps were settled; the start of delays.
-    pub(super) settled_at: Option<u64>,
+    /// When the last result came, or the last stage was released: the start of delays.
+    pub(super) last_at: u64,
 }
 
 impl Execution {
@@ -59,13 +59,32 @@ impl Execution {
         Self {
             generation: in_force.generation,
             steps,
-            settled_at: None,
+            last_at: in_force.made_at,
         }
     }
 
     /// Whether released steps are outstanding.
     pub(super) fn is_busy(&self) -> bool {
         self.steps.iter().any(|s| s.deadline.is_some() && !s.settled)
+    }
+
+    /// Whether `next` has to wait for released steps. A server that has been switched on takes its time to boot; further
+    /// servers may be switched on meanwhile, all else waits until it is up.
+    pub(super) fn is_held_up(&self, next: &Stage) -> bool {
+        let starts = |kind: &StepKind| {
+            matches!(
+                kind,
+                StepKind::Host {
+                    state: HostState::On,
+                    ..
+                }
+            )
+        };
+        let only_starts = next.steps.iter().all(|s| starts(&s.kind));
+        self.steps
+            .iter()
+            .filter(|s| s.deadline.is_some() && !s.settled)
+            .any(|s| !(only_starts && starts(&s.kind) && s.outcome == Some(Outcome::Done)))
     }
 }
 
@@ -149,8 +168,7 @@ impl Engine {
                 self.retain_track(activity, Track { moving_to, ..track });
             }
         }
-        self.execution.settled_at = None;
-        self.note_settled();
+        self.execution.last_at = self.now.max(at);
     }
 
     /// Whether a result can be expected: the PEP is there (or awaited, or its server is being started), and armed.
@@ -162,12 +180,6 @@ impl Engine {
                     if self.view.servers.get(server).is_some_and(|c| c.pep == *pep))
         });
         sources.is_armed(pep) && (sources.is_reachable(pep) || booting)
-    }
-
-    fn note_settled(&mut self) {
-        if !self.execution.is_busy() && self.execution.settled_at.is_none() {
-            self.execution.settled_at = Some(self.now);
-        }
     }
 
     /// A PEP has reported for the first time on its connection: it is brought to what it should hold.
@@ -240,6 +252,7 @@ impl Engine {
                 continue;
             }
             self.execution.steps[at].outcome = Some(result.outcome);
+            self.execution.last_at = self.now;
             self.take_outcome(at, result.outcome, result.millis, &result.reason);
         }
         self.settle_waiting();
@@ -261,9 +274,9 @@ impl Engine {
         for (at, server, state) in waiting {
             if self.is_host(&server, state) {
                 self.execution.steps[at].settled = true;
+                self.execution.last_at = self.now;
             }
         }
-        self.note_settled();
     }
 
     /// Whether a server is in a state, as far as is seen.
@@ -335,7 +348,6 @@ impl Engine {
             }
             StepKind::Activity { .. } | StepKind::Intake { .. } => {}
         }
-        self.note_settled();
     }
 
     fn diverted(&mut self, line: &Name, reserve: &Name, server: &Name, milliwatts: u64) {
@@ -479,7 +491,7 @@ impl Engine {
             for s in self.execution.steps.iter_mut().filter(|s| s.pep == *pep) {
                 s.settled |= s.deadline.is_some();
             }
-            self.note_settled();
+            self.execution.last_at = self.now;
         }
         expected
     }
@@ -551,16 +563,16 @@ impl Engine {
 
     /// When the trigger of the next stage fires by time alone.
     fn trigger_time(&self) -> Option<u64> {
-        if self.execution.is_busy() {
+        let stage = self.next_stage()?;
+        if self.execution.is_held_up(stage) {
             return None;
         }
-        let stage = self.next_stage()?;
         let at = match &stage.trigger {
             Trigger::Elapsed { millis } => {
                 let elapsed = self.state.machine.outage(self.now)?.elapsed_millis;
                 self.now.saturating_add(millis.saturating_sub(elapsed))
             }
-            Trigger::Delay { millis } => self.execution.settled_at?.saturating_add(*millis),
+            Trigger::Delay { millis } => self.execution.last_at.saturating_add(*millis),
             // The last figures say when the charge will have fallen so far: look then, or at the next figures.
             Trigger::ChargeBelow { .. } => self
                 .now
@@ -595,10 +607,7 @@ impl Engine {
                 reserves,
                 millijoules,
             } => self.sum_of_charges(reserves) >= *millijoules,
-            Trigger::Delay { millis } => self
-                .execution
-                .settled_at
-                .is_some_and(|at| self.now >= at.saturating_add(*millis)),
+            Trigger::Delay { millis } => self.now >= self.execution.last_at.saturating_add(*millis),
             // Local stages alone wait for this.
             Trigger::MainsLost => false,
         }
@@ -621,10 +630,9 @@ impl Engine {
     pub(super) fn release_stages(&mut self) {
         self.end_overdue();
         loop {
-            if self.execution.is_busy() || self.is_anyone_unsynchronised() {
+            if self.is_anyone_unsynchronised() {
                 return;
             }
-            self.note_settled();
             let Some(in_force) = &self.state.in_force else {
                 return;
             };
@@ -632,7 +640,8 @@ impl Engine {
             let Some(stage) = self.next_stage().cloned() else {
                 return;
             };
-            if !self.may_release(&stage, cause) || !self.has_fired(&stage) {
+            let held_up = self.execution.is_held_up(&stage);
+            if held_up || !self.may_release(&stage, cause) || !self.has_fired(&stage) {
                 return;
             }
             self.release(generation, &stage);
@@ -704,7 +713,6 @@ impl Engine {
             };
             self.failed(&step, Outcome::TimedOut, &silent);
         }
-        self.note_settled();
     }
 
     /// A restoration is over when nothing is owed any more that anybody could still start.

@@ -135,6 +135,34 @@ pub fn executor<'a>(snapshot: &'a Snapshot, kind: &StepKind) -> Option<&'a Name>
     }
 }
 
+/// A row says once in a stage what a server takes from a reserve, over whichever way (`pwrIntake` is unique so).
+fn is_merged(steps: &mut [SliceStep], kind: &StepKind) -> bool {
+    let StepKind::Intake {
+        server,
+        reserve,
+        milliwatts: more,
+        ..
+    } = kind
+    else {
+        return false;
+    };
+    for step in steps {
+        if let StepKind::Intake {
+            server: s,
+            reserve: r,
+            milliwatts,
+            ..
+        } = &mut step.kind
+            && s == server
+            && r == reserve
+        {
+            *milliwatts = milliwatts.saturating_add(*more);
+            return true;
+        }
+    }
+    false
+}
+
 /// Cuts a plan: a slice for each PEP that has a step. The second value holds the steps that nobody can carry out.
 pub fn slices<'p>(snapshot: &Snapshot, plan: &'p Plan) -> (BTreeMap<Name, Slice>, Vec<&'p StepKind>) {
     let mut slices: BTreeMap<Name, (Slice, BTreeMap<StepClass, u32>)> = BTreeMap::new();
@@ -148,6 +176,10 @@ pub fn slices<'p>(snapshot: &Snapshot, plan: &'p Plan) -> (BTreeMap<Name, Slice>
             let (slice, numbers) = slices
                 .entry(pep.clone())
                 .or_insert_with(|| (Slice::empty(plan.cause, plan.scope.clone()), BTreeMap::new()));
+            let same_stage = slice.stages.last_mut().filter(|last| last.order == stage.order);
+            if same_stage.is_some_and(|last| is_merged(&mut last.steps, &step.kind)) {
+                continue;
+            }
             let class = StepClass::of(&step.kind);
             let number = numbers.entry(class).or_insert(0);
             *number += 1;

@@ -334,6 +334,31 @@ impl Engine {
         }
     }
 
+    /// Members of each class at the start of the interruption, and how many of them have stopped.
+    fn ended_by_class(&self) -> BTreeMap<u16, (usize, usize)> {
+        let mut classes: BTreeMap<u16, (usize, usize)> = BTreeMap::new();
+        for (name, track) in self.state.tracks.iter().filter(|(_, t)| t.was_running) {
+            if let Some(p) = self.priority_of(name) {
+                let (members, stopped) = classes.entry(p).or_default();
+                *members += 1;
+                *stopped += usize::from(track.shed);
+            }
+        }
+        classes
+    }
+
+    /// After a restart: what the process before has told is not told again.
+    pub(super) fn note_ended_classes(&mut self) {
+        for (priority, (members, stopped)) in self.ended_by_class() {
+            if stopped > 0 {
+                self.ended.insert((priority, false));
+            }
+            if stopped == members {
+                self.ended.insert((priority, true));
+            }
+        }
+    }
+
     /// Tells of each class once when its first, and once when its last member has stopped.
     fn tell_ended_classes(&mut self) {
         if !matches!(self.phase(), Phase::Debounce | Phase::Interrupted) {
@@ -342,17 +367,7 @@ impl Engine {
         let Some(outage) = self.state.machine.outage(self.now) else {
             return;
         };
-        let mut classes: BTreeMap<u16, (usize, usize)> = BTreeMap::new();
-        for (name, track) in &self.state.tracks {
-            if !track.was_running {
-                continue;
-            }
-            if let Some(p) = self.priority_of(name) {
-                let (members, stopped) = classes.entry(p).or_default();
-                *members += 1;
-                *stopped += usize::from(track.shed);
-            }
-        }
+        let classes = self.ended_by_class();
         let elapsed = outage.elapsed_millis;
         for (priority, (members, stopped)) in classes.into_iter().rev() {
             for (last, holds, which) in [(false, stopped > 0, "first"), (true, stopped == members, "last")] {

@@ -13,12 +13,15 @@ pub mod plant_service;
 pub mod process;
 pub mod simulated;
 
+use std::time::Duration;
+
 use futures::future::LocalBoxFuture;
 use power_policy::model::{Mains, Name};
 use power_policy::plan::HostState;
 
+use self::simulated::Simulation;
 use crate::engine::ActionOutcome;
-use crate::engine::facts::{ActivityReading, LineReading, ReserveReading, ServerReading};
+use crate::engine::facts::{ActivityKey, ActivityReading, LineReading, ReserveReading, ServerReading};
 
 /// What a driver's methods return.
 pub type DriverFuture<'a, T> = LocalBoxFuture<'a, T>;
@@ -78,4 +81,22 @@ pub trait HostDriver {
 
     /// Switches it on, or off cleanly.
     fn set(&mut self, state: HostState) -> DriverFuture<'_, ActionOutcome>;
+}
+
+/// Runs drivers: reads each every `poll` of real time, and whenever something has happened, and hands it its actions.
+pub trait DriverSet {
+    /// Takes a server's driver.
+    fn add_host(&mut self, name: Name, driver: Box<dyn HostDriver>, poll: Duration);
+
+    /// Takes a mains domain that is seen without a reserve.
+    fn add_domain(&mut self, domain: Name, simulation: Simulation, poll: Duration);
+
+    /// Takes a reserve's driver.
+    fn add_reserve(&mut self, name: Name, driver: Box<dyn ReserveDriver>, poll: Duration);
+
+    /// Takes a line's driver.
+    fn add_line(&mut self, name: Name, driver: Box<dyn LineDriver>, poll: Duration);
+
+    /// Takes an activity's driver.
+    fn add_activity(&mut self, key: ActivityKey, driver: Box<dyn ActivityDriver>, poll: Duration);
 }

@@ -138,6 +138,11 @@ impl PlantClient {
         Ok(client)
     }
 
+    /// A plant behind a link of the caller's.
+    pub fn over(link: Arc<dyn PlantLink>) -> Self {
+        PlantClient { link }
+    }
+
     /// A plant of one's own, in this process. `clock` gives scaled monotonic milliseconds from the plant's start.
     pub fn in_process(plant: Plant, agent: &str, clock_scale: u32, clock: Clock) -> Self {
         let service = Mutex::new(PlantService::new(plant, clock_scale));

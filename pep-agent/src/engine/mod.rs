@@ -15,6 +15,7 @@ pub mod action;
 mod check;
 mod execute;
 pub mod facts;
+mod hold_back;
 mod local;
 pub mod memory;
 pub mod plan;
@@ -124,8 +125,8 @@ pub struct Engine {
     next_result: u32,
     running: BTreeMap<ActionId, Running>,
     next_action: u64,
-    /// The agent has stopped its activities by itself, in this interruption, to keep their graceful stop.
-    held_back: bool,
+    /// Servers on which the agent has stopped its activities by itself, in this interruption.
+    held_back: BTreeSet<Name>,
     actions: VecDeque<Action>,
     events: VecDeque<EngineEvent>,
     revision: u64,
@@ -146,7 +147,7 @@ impl Engine {
             next_result: 1,
             running: BTreeMap::new(),
             next_action: 1,
-            held_back: false,
+            held_back: BTreeSet::new(),
             actions: VecDeque::new(),
             events: VecDeque::new(),
             revision: 0,

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::drivers::simulated::Simulation;
-use crate::drivers::{ActivityDriver, HostDriver, LineDriver, ReadError, ReserveDriver};
+use crate::drivers::{ActivityDriver, DriverSet, HostDriver, LineDriver, ReadError, ReserveDriver};
 use crate::engine::facts::ActivityKey;
 use crate::engine::{Action, ActionId, ActionKind, ActionOutcome, Observation, Subject};
 
@@ -165,117 +165,6 @@ impl Drivers {
         Some(receiver)
     }
 
-    /// Takes a reserve's driver.
-    pub fn add_reserve(&mut self, name: Name, mut driver: Box<dyn ReserveDriver>, poll: Duration) {
-        let mut task = self.task(format!("reserve {name}"), poll);
-        let mut inbox = None;
-        self.tasks.spawn_local(async move {
-            serve!(
-                task,
-                inbox,
-                async {
-                    let reading = driver.read().await?;
-                    Ok(vec![Observation::Reserve(name.clone(), reading)])
-                },
-                async |kind: ActionKind| misplaced(&kind)
-            )
-        });
-    }
-
-    /// Takes the driver of a mains domain that is seen without a reserve.
-    pub fn add_domain(&mut self, domain: Name, simulation: Simulation, poll: Duration) {
-        let mut task = self.task(format!("domain {domain}"), poll);
-        let mut inbox = None;
-        self.tasks.spawn_local(async move {
-            serve!(
-                task,
-                inbox,
-                async {
-                    Ok(vec![Observation::Inlet(
-                        domain.clone(),
-                        simulation.mains(&domain).await?,
-                    )])
-                },
-                async |kind: ActionKind| misplaced(&kind)
-            )
-        });
-    }
-
-    /// Takes a line's driver.
-    pub fn add_line(&mut self, name: Name, mut driver: Box<dyn LineDriver>, poll: Duration) {
-        let mut task = self.task(format!("line {name}"), poll);
-        let mut inbox = self.inbox(Subject::Line(name.clone()));
-        self.tasks.spawn_local(async move {
-            serve!(
-                task,
-                inbox,
-                async {
-                    let reading = driver.read().await?;
-                    Ok(vec![Observation::Line(name.clone(), reading)])
-                },
-                async |kind: ActionKind| match kind {
-                    ActionKind::Join {
-                        reserve,
-                        server,
-                        milliwatts,
-                        ..
-                    } => {
-                        driver.join(reserve, server, milliwatts).await
-                    }
-                    ActionKind::Open { .. } => driver.open().await,
-                    other => misplaced(&other),
-                }
-            )
-        });
-    }
-
-    /// Takes an activity's driver.
-    pub fn add_activity(&mut self, key: ActivityKey, mut driver: Box<dyn ActivityDriver>, poll: Duration) {
-        let mut task = self.task(format!("activity {} on {}", key.activity, key.server), poll);
-        let mut inbox = self.inbox(Subject::Activity(key.clone()));
-        self.tasks.spawn_local(async move {
-            serve!(
-                task,
-                inbox,
-                async {
-                    let reading = driver.read().await?;
-                    Ok(vec![Observation::Activity(key.clone(), reading)])
-                },
-                async |kind: ActionKind| match kind {
-                    ActionKind::Stop { moved, .. } => driver.stop(moved).await,
-                    ActionKind::Start { moved, .. } => driver.start(moved).await,
-                    ActionKind::Cap { milliwatts, .. } => driver.cap(milliwatts).await,
-                    other => misplaced(&other),
-                }
-            )
-        });
-    }
-
-    /// Takes a server's driver.
-    pub fn add_host(&mut self, name: Name, mut driver: Box<dyn HostDriver>, poll: Duration) {
-        let mut task = self.task(format!("server {name}"), poll);
-        let mut inbox = self.inbox(Subject::Host(name.clone()));
-        self.tasks.spawn_local(async move {
-            serve!(
-                task,
-                inbox,
-                async {
-                    let reading = driver.read().await?;
-                    let inlets = reading
-                        .inlets
-                        .into_iter()
-                        .map(|(domain, mains)| Observation::Inlet(domain, mains));
-                    let server = Observation::Server(name.clone(), reading.server);
-                    Ok(std::iter::once(server).chain(inlets).collect())
-                },
-                async |kind: ActionKind| match kind {
-                    ActionKind::Host { state, .. } => driver.set(state).await,
-                    other => misplaced(&other),
-                }
-            )
-        });
-    }
-
     /// Hands an action to its driver. `None` if it took it, else the outcome.
     pub fn act(&self, action: Action) -> Option<ActionOutcome> {
         let subject = action.kind.subject();
@@ -306,5 +195,113 @@ impl Drivers {
                 }
             }
         }
+    }
+}
+
+impl DriverSet for Drivers {
+    fn add_reserve(&mut self, name: Name, mut driver: Box<dyn ReserveDriver>, poll: Duration) {
+        let mut task = self.task(format!("reserve {name}"), poll);
+        let mut inbox = None;
+        self.tasks.spawn_local(async move {
+            serve!(
+                task,
+                inbox,
+                async {
+                    let reading = driver.read().await?;
+                    Ok(vec![Observation::Reserve(name.clone(), reading)])
+                },
+                async |kind: ActionKind| misplaced(&kind)
+            )
+        });
+    }
+
+    fn add_domain(&mut self, domain: Name, simulation: Simulation, poll: Duration) {
+        let mut task = self.task(format!("domain {domain}"), poll);
+        let mut inbox = None;
+        self.tasks.spawn_local(async move {
+            serve!(
+                task,
+                inbox,
+                async {
+                    Ok(vec![Observation::Inlet(
+                        domain.clone(),
+                        simulation.mains(&domain).await?,
+                    )])
+                },
+                async |kind: ActionKind| misplaced(&kind)
+            )
+        });
+    }
+
+    fn add_line(&mut self, name: Name, mut driver: Box<dyn LineDriver>, poll: Duration) {
+        let mut task = self.task(format!("line {name}"), poll);
+        let mut inbox = self.inbox(Subject::Line(name.clone()));
+        self.tasks.spawn_local(async move {
+            serve!(
+                task,
+                inbox,
+                async {
+                    let reading = driver.read().await?;
+                    Ok(vec![Observation::Line(name.clone(), reading)])
+                },
+                async |kind: ActionKind| match kind {
+                    ActionKind::Join {
+                        reserve,
+                        server,
+                        milliwatts,
+                        ..
+                    } => {
+                        driver.join(reserve, server, milliwatts).await
+                    }
+                    ActionKind::Open { .. } => driver.open().await,
+                    other => misplaced(&other),
+                }
+            )
+        });
+    }
+
+    fn add_activity(&mut self, key: ActivityKey, mut driver: Box<dyn ActivityDriver>, poll: Duration) {
+        let mut task = self.task(format!("activity {} on {}", key.activity, key.server), poll);
+        let mut inbox = self.inbox(Subject::Activity(key.clone()));
+        self.tasks.spawn_local(async move {
+            serve!(
+                task,
+                inbox,
+                async {
+                    let reading = driver.read().await?;
+                    Ok(vec![Observation::Activity(key.clone(), reading)])
+                },
+                async |kind: ActionKind| match kind {
+                    ActionKind::Stop { moved, .. } => driver.stop(moved).await,
+                    ActionKind::Start { moved, .. } => driver.start(moved).await,
+                    ActionKind::Cap { milliwatts, .. } => driver.cap(milliwatts).await,
+                    other => misplaced(&other),
+                }
+            )
+        });
+    }
+
+    fn add_host(&mut self, name: Name, mut driver: Box<dyn HostDriver>, poll: Duration) {
+        let mut task = self.task(format!("server {name}"), poll);
+        let mut inbox = self.inbox(Subject::Host(name.clone()));
+        self.tasks.spawn_local(async move {
+            serve!(
+                task,
+                inbox,
+                async {
+                    let reading = driver.read().await?;
+                    let inlets = reading
+                        .inlets
+                        .into_iter()
+                        .map(|(domain, mains)| Observation::Inlet(domain, mains));
+                    let server = Observation::Server(name.clone(), reading.server);
+                    Ok(std::iter::once(server).chain(inlets).collect())
+                },
+                async |kind: ActionKind| match kind {
+                    ActionKind::Host { state, .. } => driver.set(state).await,
+                    other => misplaced(&other),
+                }
+            )
+        });
     }
 }

@@ -150,7 +150,7 @@ row_class! {
 
 row_class! {
     /// Power that a server gets from a reserve. For the PEP of the server that is fed.
-    Intake = "pwrIntake", entry(4, 5), Install, unique [stage, server, reserve];
+    Intake = "pwrIntake", entry(4, 5), Install, unique [stage, server, reserve, line];
     /// The stage.
     2 stage: ReferenceId => Stage,
     /// Name of the server.

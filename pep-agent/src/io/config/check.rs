@@ -8,7 +8,7 @@ use power_policy::grouping::Glob;
 use power_policy::model::Name;
 
 use super::form::{self, Form};
-use super::{AgentConfig, PdpEntry, activities, power};
+use super::{AgentConfig, PdpEntry, activities, plant, power};
 use crate::drivers::process::Pattern;
 use crate::engine::facts::{Role, Witness};
 use crate::io::toml_file::{TomlError, TomlFile};
@@ -143,7 +143,7 @@ pub(super) fn check(text: &TomlFile, file: &Path) -> Result<AgentConfig, TomlErr
     let lines = power::lines(text, &form)?;
     let domains = domains(text, &form)?;
     let activities = activities::activities(text, &form, &servers, &state_dir, &folder)?;
-    let plant = power::plant(text, &form, &folder, &servers, &reserves, &lines, &domains)?;
+    let plant = plant::plant(text, &form, &folder, &servers, &reserves, &lines, &domains)?;
     Ok(AgentConfig {
         name,
         state_dir,

@@ -7,6 +7,7 @@
 mod activities;
 mod check;
 mod form;
+mod plant;
 mod power;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use power_policy::plant::Plant;
 use tokio::time::{Instant, sleep};
 
+use crate::drivers::DriverSet;
 use crate::drivers::host::RealHost;
 use crate::drivers::nut::NutReserve;
 use crate::drivers::plant_link::{PlantClient, PlantLinkError};
@@ -48,17 +49,37 @@ pub(super) struct Assembly {
 pub(super) async fn assemble(config: &AgentConfig, clock: BootClock) -> Result<Assembly, PlantLinkError> {
     let plant = plant(config, clock).await?;
     let simulation = plant.clone().map(|client| Simulation::new(client, clock.scale()));
-    let mut assembly = Assembly {
-        inventory: Inventory::default(),
-        drivers: Drivers::default(),
+    let mut drivers = Drivers::default();
+    let inventory = furnish(config, clock, simulation.as_ref(), &mut drivers).await?;
+    Ok(Assembly {
+        inventory,
+        drivers,
         plant,
+    })
+}
+
+/// Builds what the agent reports, and hands the driver of each thing in it to `drivers`.
+///
+/// `simulation` is where the simulated things are; of `clock` only the scale counts.
+///
+/// # Errors
+/// The plant does not know what the file names, or there is none and something is simulated.
+pub async fn furnish(
+    config: &AgentConfig,
+    clock: BootClock,
+    simulation: Option<&Simulation>,
+    drivers: &mut dyn DriverSet,
+) -> Result<Inventory, PlantLinkError> {
+    let mut furnishing = Furnishing {
+        inventory: Inventory::default(),
+        drivers,
     };
-    assembly.add_servers(config, clock, simulation.as_ref()).await?;
-    assembly.add_domains(config, clock, simulation.as_ref());
-    assembly.add_reserves(config, clock, simulation.as_ref()).await?;
-    assembly.add_lines(config, simulation.as_ref()).await?;
-    assembly.add_activities(config, simulation.as_ref()).await?;
-    Ok(assembly)
+    furnishing.add_servers(config, clock, simulation).await?;
+    furnishing.add_domains(config, clock, simulation);
+    furnishing.add_reserves(config, clock, simulation).await?;
+    furnishing.add_lines(config, simulation).await?;
+    furnishing.add_activities(config, simulation).await?;
+    Ok(furnishing.inventory)
 }
 
 async fn plant(config: &AgentConfig, clock: BootClock) -> Result<Option<PlantClient>, PlantLinkError> {
@@ -96,7 +117,13 @@ fn needed(simulation: Option<&Simulation>) -> Result<&Simulation, PlantLinkError
     simulation.ok_or(PlantLinkError::Closed)
 }
 
-impl Assembly {
+/// What is built so far.
+struct Furnishing<'a> {
+    inventory: Inventory,
+    drivers: &'a mut dyn DriverSet,
+}
+
+impl Furnishing<'_> {
     async fn add_servers(
         &mut self,
         config: &AgentConfig,

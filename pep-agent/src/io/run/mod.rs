@@ -5,7 +5,7 @@
 //! be forgotten, hands out actions, and sends. A task a driver and one that writes to the PDP stand beside it
 //! ([`crate::io::supervise`], `connection`).
 
-mod assemble;
+pub mod assemble;
 mod connection;
 
 use std::num::NonZeroUsize;

@@ -1,0 +1,242 @@
+//! The command line.
+//!
+//! | exit status | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | not done; one line on standard error says why |
+//! | 2 | the command or the configuration is wrong; the line names file, line, key and what was expected |
+
+// Reading the configuration and talking to a PDP is IO; what is said is made in `table`.
+#![allow(clippy::disallowed_methods)]
+
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+
+use crate::api::{CommandAnswer, CommandScope, Explanation};
+use crate::config::{Config, ConfigError};
+use crate::io::admin::AdminClient;
+use crate::io::{self, Options};
+use crate::limits;
+
+/// Exit status of a wrong command line or configuration.
+const WRONG_USAGE: u8 = 2;
+
+/// The policy decision point of a cluster: keeps the most important work powered when the mains fails.
+#[derive(Debug, Parser)]
+#[command(name = "pdp-server", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Run the PDP until SIGTERM or SIGINT.
+    Run {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Run the engine's clock so many times faster than the world; actuates simulated things only.
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        clock_scale: u32,
+    },
+    /// Check a configuration file and say what it means.
+    CheckConfig {
+        /// The configuration file.
+        #[arg(value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Show what is going on.
+    Status {
+        #[command(flatten)]
+        place: Place,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the plan in force with the reason of each step.
+    Explain {
+        #[command(flatten)]
+        place: Place,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Follow what happens, a line an event.
+    Events {
+        #[command(flatten)]
+        place: Place,
+        /// Begin after the event of this number instead of now; 0: with the oldest that is kept.
+        #[arg(long, value_name = "N")]
+        since: Option<u64>,
+        /// As JSON, an object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Treat a part of the cluster as if its mains were lost: reserves are diverted, low activities shed.
+    Interrupt {
+        #[command(flatten)]
+        place: Place,
+        /// `cluster`, `domain=NAME` or `server=NAME`.
+        #[arg(long, value_name = "SCOPE")]
+        scope: CommandScope,
+        #[command(flatten)]
+        id: CommandId,
+    },
+    /// End a commanded interruption and bring back what was shed.
+    Restore {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        id: CommandId,
+    },
+}
+
+/// Which PDP is meant.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Place {
+    /// Admin socket of the PDP.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Configuration file of the PDP, which names its socket.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct CommandId {
+    /// Name of the command: sent twice, it is done once. Made up where it is not given.
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+}
+
+impl CommandId {
+    fn text(self) -> String {
+        self.id
+            .unwrap_or_else(|| format!("cli-{:016x}", fastrand::u64(..)))
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match dispatch(arguments.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("pdp-server: {error:#}");
+            let is_usage = error.downcast_ref::<ConfigError>().is_some();
+            ExitCode::from(if is_usage { WRONG_USAGE } else { 1 })
+        }
+    }
+}
+
+fn dispatch(command: Subcommands) -> Result<ExitCode> {
+    match command {
+        Subcommands::Run { config, clock_scale } => {
+            let config = read_config(&config)?;
+            log_to_stderr();
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()
+                .context("tokio")?;
+            runtime.block_on(io::run(config, Options { clock_scale }))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Subcommands::CheckConfig { config } => {
+            print!("{}", table::config(&read_config(&config)?));
+            Ok(ExitCode::SUCCESS)
+        }
+        Subcommands::Status { place, json } => ask(place, async move |client| {
+            let status = client.status().await?;
+            print_as(json, &status, table::status)
+        }),
+        Subcommands::Explain { place, json } => ask(place, async move |client| {
+            let explanation = client.explain().await?;
+            print_as(json, &explanation, Explanation::to_text)
+        }),
+        Subcommands::Events { place, since, json } => ask(place, async move |client| {
+            let mut events = client.events(since).await?;
+            while let Some(event) = events.next().await? {
+                print_as(json, &event, table::event)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }),
+        Subcommands::Interrupt { place, scope, id } => ask(place, async move |client| {
+            Ok(answer(&client.interrupt(&id.text(), scope).await?))
+        }),
+        Subcommands::Restore { place, id } => ask(place, async move |client| {
+            Ok(answer(&client.restore(&id.text()).await?))
+        }),
+    }
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+fn read_config(file: &Path) -> Result<Config> {
+    let name = file.display().to_string();
+    let metadata = std::fs::metadata(file).with_context(|| format!("reading {name}"))?;
+    let limit = limits::MAX_CONFIG_OCTETS;
+    anyhow::ensure!(
+        metadata.len() <= limit as u64,
+        "{name}: expected at most {limit} octets"
+    );
+    let text = std::fs::read_to_string(file).with_context(|| format!("reading {name}"))?;
+    let mut config = Config::from_toml(&name, &text)?;
+    // Relative paths are relative to the file, wherever the program is started.
+    let folder = file.parent().unwrap_or(Path::new(""));
+    config.journal.path = folder.join(&config.journal.path);
+    config.admin.socket = folder.join(&config.admin.socket);
+    Ok(config)
+}
+
+fn ask(place: Place, question: impl AsyncFnOnce(AdminClient) -> Result<ExitCode>) -> Result<ExitCode> {
+    let socket = match (place.socket, place.config) {
+        (Some(socket), _) => socket,
+        (None, Some(config)) => read_config(&config)?.admin.socket,
+        (None, None) => anyhow::bail!("expected --socket or --config"),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("tokio")?;
+    runtime.block_on(question(AdminClient::new(&socket)))
+}
+
+fn print_as<T: serde::Serialize>(json: bool, value: &T, text: impl Fn(&T) -> String) -> Result<ExitCode> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    let printed = if json {
+        serde_json::to_string(value)? + "\n"
+    } else {
+        text(value)
+    };
+    // A reader like `head` that has enough is no failure.
+    match out.write_all(printed.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        printed => printed.context("printing")?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn answer(answer: &CommandAnswer) -> ExitCode {
+    let again = if answer.repeated { " (done before)" } else { "" };
+    if answer.done {
+        println!("{}{again}", answer.text);
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("refused: {}{again}", answer.text);
+    ExitCode::FAILURE
+}

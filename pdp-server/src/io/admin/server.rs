@@ -1,0 +1,269 @@
+//! Serves [`crate::api`] over a Unix socket of mode 0600.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use axum::body::Body;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use bytes::Bytes;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde::Deserialize;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+use super::events::Next;
+use super::{AdminCall, AdminHandle};
+use crate::api::{CommandAnswer, InterruptRequest, Problem, RestoreRequest};
+use crate::limits;
+
+/// How long a client may take to send the head of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A socket that is removed when it is dropped.
+#[derive(Debug)]
+pub struct AdminSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Drop for AdminSocket {
+    fn drop(&mut self) {
+        // It may be gone with its folder.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Makes the socket. One that a dead PDP left is replaced.
+///
+/// # Errors
+/// In one line: a PDP listens there, or something that is no socket is there, or the folder cannot be written.
+pub async fn bind(path: &Path) -> Result<AdminSocket> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) => {
+            use std::os::unix::fs::FileTypeExt;
+            if !found.file_type().is_socket() {
+                bail!(
+                    "{} is there and is no socket; expected a free path in [admin]",
+                    path.display()
+                );
+            }
+            if UnixStream::connect(path).await.is_ok() {
+                bail!("another PDP listens on {}", path.display());
+            }
+            std::fs::remove_file(path).with_context(|| format!("replacing {}", path.display()))?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("looking at {}", path.display())),
+    }
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("making the socket {}", path.display()))?;
+    let socket = AdminSocket {
+        listener,
+        path: path.to_owned(),
+    };
+    // Nobody is served before the mode is set: accepting begins later.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("mode of {}", path.display()))?;
+    Ok(socket)
+}
+
+/// Serves for ever.
+pub async fn serve(socket: AdminSocket, handle: AdminHandle) {
+    let places = std::sync::Arc::new(Semaphore::new(limits::MAX_ADMIN_CONNECTIONS));
+    let router = router(handle);
+    loop {
+        // Further clients wait in the backlog.
+        let Ok(place) = std::sync::Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        let stream = match socket.listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "an admin connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            let served = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+            if let Err(error) = served {
+                tracing::debug!(%error, "admin connection");
+            }
+            drop(place);
+        });
+    }
+}
+
+fn router(handle: AdminHandle) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/plan", get(plan))
+        .route("/v1/explain", get(explain))
+        .route("/v1/events", get(events))
+        .route("/v1/interrupt", post(interrupt))
+        .route("/v1/restore", post(restore))
+        .fallback(async || Refused::new(StatusCode::NOT_FOUND, "no such path; /v1/status is one that is"))
+        .method_not_allowed_fallback(async || {
+            Refused::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this path is not served with this method",
+            )
+        })
+        .layer(DefaultBodyLimit::max(limits::MAX_ADMIN_BODY_OCTETS))
+        .with_state(handle)
+}
+
+/// An answer that says why not.
+struct Refused(StatusCode, Problem);
+
+impl Refused {
+    fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self(status, Problem { error: error.into() })
+    }
+
+    fn stopping() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the PDP is ending")
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, Json(self.1)).into_response()
+    }
+}
+
+async fn status(State(handle): State<AdminHandle>) -> Result<Response, Refused> {
+    let status = handle
+        .ask(AdminCall::Status)
+        .await
+        .ok_or_else(Refused::stopping)?;
+    Ok(Json(status).into_response())
+}
+
+async fn plan(State(handle): State<AdminHandle>) -> Result<Response, Refused> {
+    let plan = handle.ask(AdminCall::Plan).await.ok_or_else(Refused::stopping)?;
+    Ok(Json(plan).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainQuery {
+    format: Option<Format>,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Format {
+    Text,
+    Json,
+}
+
+async fn explain(
+    State(handle): State<AdminHandle>,
+    query: Result<Query<ExplainQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let Query(query) = query.map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let accepted = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    let as_text = query.format.map_or_else(
+        || accepted.starts_with("text/plain"),
+        |format| format == Format::Text,
+    );
+    let explanation = handle
+        .ask(AdminCall::Explain)
+        .await
+        .ok_or_else(Refused::stopping)?;
+    Ok(if as_text {
+        explanation.to_text().into_response()
+    } else {
+        Json(explanation).into_response()
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventsQuery {
+    since: Option<u64>,
+}
+
+async fn events(
+    State(handle): State<AdminHandle>,
+    query: Result<Query<EventsQuery>, QueryRejection>,
+) -> Result<Response, Refused> {
+    let Query(query) = query.map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let reader = handle.events().reader(query.since);
+    let lines = futures::stream::unfold(reader, |mut reader| async move {
+        let line = match reader.next().await? {
+            Next::Event(event) => serde_json::to_vec(&*event),
+            Next::Lost(lost) => serde_json::to_vec(&serde_json::json!({ "lost": lost })),
+        };
+        // An event has no part that JSON could not say.
+        let mut line = line.unwrap_or_default();
+        line.push(b'\n');
+        Some((Ok::<_, std::convert::Infallible>(Bytes::from(line)), reader))
+    });
+    Ok((
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        Body::from_stream(lines),
+    )
+        .into_response())
+}
+
+async fn interrupt(
+    State(handle): State<AdminHandle>,
+    request: Result<Json<InterruptRequest>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let Json(request) = request.map_err(|error| Refused::new(error.status(), error.body_text()))?;
+    check_id(&request.id)?;
+    answer(handle.ask(|reply| AdminCall::Interrupt(request, reply)).await)
+}
+
+async fn restore(
+    State(handle): State<AdminHandle>,
+    request: Result<Json<RestoreRequest>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let Json(request) = request.map_err(|error| Refused::new(error.status(), error.body_text()))?;
+    check_id(&request.id)?;
+    answer(handle.ask(|reply| AdminCall::Restore(request, reply)).await)
+}
+
+fn check_id(id: &str) -> Result<(), Refused> {
+    let fits =
+        !id.is_empty() && id.len() <= limits::MAX_COMMAND_ID_OCTETS && !id.chars().any(char::is_control);
+    if fits {
+        return Ok(());
+    }
+    Err(Refused::new(
+        StatusCode::BAD_REQUEST,
+        format!(
+            "id: expected 1 to {} octets without control characters, found {} octets",
+            limits::MAX_COMMAND_ID_OCTETS,
+            id.len()
+        ),
+    ))
+}
+
+fn answer(reply: Option<Result<CommandAnswer, Problem>>) -> Result<Response, Refused> {
+    match reply.ok_or_else(Refused::stopping)? {
+        Ok(answer) if answer.done => Ok(Json(answer).into_response()),
+        Ok(answer) => Ok((StatusCode::CONFLICT, Json(answer)).into_response()),
+        Err(problem) => Err(Refused(StatusCode::BAD_REQUEST, problem)),
+    }
+}

@@ -1,0 +1,22 @@
+//! The outer ring: sockets, files, clocks. What it carries is decided in [`crate::node`].
+//!
+//! # Tasks
+//!
+//! | task | how many | why |
+//! |---|---|---|
+//! | loop ([`run`]) | 1 | owns the node; takes all that happened since the last round, syncs the journal once for all of it, then lets frames and answers leave |
+//! | accept (`listener`) | 1 | so that a full loop does not keep PEPs out of the backlog |
+//! | connection (`connection`) | 2 a PEP | one reads, one writes: a PEP that does not read is still heard |
+//! | admin ([`admin`]) | 1, and 1 a client | asks the loop through one bounded queue |
+//! | journal (`journal`) | 1 thread | SQLite blocks |
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod admin;
+pub mod clock;
+mod connection;
+pub mod journal;
+mod listener;
+pub mod run;
+
+pub use run::{Options, run};

@@ -1,0 +1,393 @@
+//! The loop that owns the node.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use cops_codec::limits::Limits;
+use power_policy::interruption::{Command, CommandOutcome};
+use power_policy::model::{Name, Scope};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use super::admin::{self, AdminCall, AdminHandle, EventLog};
+use super::clock::{self, BootClock};
+use super::connection::{Common, FromConnection};
+use super::journal::{Journal, SqliteStore};
+use super::listener;
+use crate::api::{CommandAnswer, CommandScope, Problem, Status};
+use crate::config::Config;
+use crate::engine::Recovery;
+use crate::limits;
+use crate::node::{ConnectionId, Node, Notice, Now};
+
+/// How long PEPs may take to read our farewell.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How the PDP is run, beside its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// How much faster than the world the engine's clock runs; more than 1 for simulations only.
+    pub clock_scale: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { clock_scale: 1 }
+    }
+}
+
+/// Runs a PDP until it is told to end (SIGTERM or SIGINT).
+///
+/// # Errors
+/// In one line: what could not be opened.
+pub async fn run(config: Config, options: Options) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("watching for SIGINT")?;
+    // The admin socket first: it keeps a second PDP of the same file from touching the journal.
+    let socket = admin::bind(&config.admin.socket).await?;
+    let listener = listener::bind(&config.listen).await?;
+    let address = listener::local_address(&listener)?;
+
+    let opened = SqliteStore::open(&config.journal.path, config.journal.on_unreadable)?;
+    let recovered = opened.recovered;
+    let boot_id = clock::boot_id().context("boot id of the machine")?;
+    let resumed = BootClock::resume(
+        options.clock_scale,
+        &boot_id,
+        clock::unix_millis(),
+        recovered.clock.as_ref(),
+    );
+    let clock = resumed.clock;
+    let recovery = Recovery {
+        records: recovered.records,
+        rebase_millis: resumed.rebase_millis,
+        boot_id,
+        offset_millis: clock.offset_millis(),
+    };
+    let journal = Journal::start(opened.store).context("starting the journal's thread")?;
+    let node = match Node::new(&config, address, options.clock_scale, clock.now(), recovery) {
+        Ok(node) => node,
+        Err(error) => bail!("{error}"),
+    };
+
+    let warnings = warnings(&config, options);
+    tracing::info!(
+        name = %config.name,
+        %address,
+        "PDP listens; experimental: its client-type is from RFC 2748's private range"
+    );
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Some(set_aside) = &opened.set_aside {
+        tracing::warn!("{set_aside}");
+    }
+
+    let events = EventLog::default();
+    let (handle, calls) = AdminHandle::new(events.clone());
+    let (to_loop, from_connections) = mpsc::channel(limits::MAX_INPUTS_QUEUED);
+    let mut wire_limits = Limits::DEFAULT;
+    wire_limits.max_message_octets = config.listen.max_message_octets as usize;
+    let common = Common {
+        to_loop,
+        limits: wire_limits,
+        write_timeout: Duration::from_millis(config.listen.write_timeout_millis),
+        frames_queued: limits::MAX_FRAMES_QUEUED,
+    };
+    let refused = Arc::new(AtomicU64::new(0));
+    let accepting = tokio::spawn(listener::accept(
+        listener,
+        config.listen.clone(),
+        common,
+        Arc::clone(&refused),
+    ));
+    let administering = tokio::spawn(admin::serve(socket, handle));
+
+    let mut this = Loop {
+        node,
+        journal,
+        clock,
+        events,
+        outgoing: HashMap::new(),
+        answers: HashMap::new(),
+        name: config.name.to_string(),
+        listen: address.to_string(),
+        warnings,
+        refused,
+        journal_works: true,
+    };
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    this.turn(from_connections, calls, stop).await;
+    accepting.abort();
+    administering.abort();
+    this.end().await
+}
+
+/// What an operator should know of how this PDP is set up.
+fn warnings(config: &Config, options: Options) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if config.is_plain_beyond_loopback() {
+        warnings.push(format!(
+            "COPS is served without protection on {}: whoever reaches it can command this cluster",
+            config.listen.address
+        ));
+    }
+    if options.clock_scale > 1 {
+        warnings.push(format!(
+            "the clock runs {} times too fast: only simulated things are actuated",
+            options.clock_scale
+        ));
+    }
+    warnings
+}
+
+/// Those who wait for the answer to a command of one id.
+type Waiting = Vec<oneshot::Sender<std::result::Result<CommandAnswer, Problem>>>;
+
+struct Loop {
+    node: Node,
+    journal: Journal,
+    clock: BootClock,
+    events: EventLog,
+    outgoing: HashMap<ConnectionId, mpsc::Sender<Bytes>>,
+    answers: HashMap<String, Waiting>,
+    name: String,
+    listen: String,
+    warnings: Vec<String>,
+    refused: Arc<AtomicU64>,
+    journal_works: bool,
+}
+
+impl Loop {
+    /// Takes rounds until `stop` comes: inputs, journal, outputs.
+    async fn turn(
+        &mut self,
+        mut from_connections: mpsc::Receiver<FromConnection>,
+        mut calls: mpsc::Receiver<AdminCall>,
+        stop: impl Future<Output = &'static str>,
+    ) {
+        tokio::pin!(stop);
+        let mut batch = Vec::with_capacity(limits::MAX_INPUTS_A_BATCH);
+        self.let_out().await;
+        loop {
+            let wait = self.clock.until(self.clock.now(), self.node.poll_timeout());
+            let timeout = async {
+                match wait {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                reason = &mut stop => {
+                    tracing::info!("{reason}: the PDP ends");
+                    return;
+                }
+                count = from_connections.recv_many(&mut batch, limits::MAX_INPUTS_A_BATCH) => {
+                    if count == 0 {
+                        return;
+                    }
+                    let now = self.clock.now();
+                    for input in batch.drain(..) {
+                        self.take(now, input);
+                    }
+                }
+                Some(call) = calls.recv() => self.serve(call),
+                () = self.journal.recovered() => {
+                    self.journal_works = true;
+                    self.node.store_state(self.clock.now(), None);
+                }
+                () = timeout => {}
+            }
+            let now = self.clock.now();
+            let due = self.node.poll_timeout();
+            if due.real_millis.is_some_and(|at| at <= now.real_millis)
+                || due.engine_millis.is_some_and(|at| at <= now.engine_millis)
+            {
+                self.node.handle_timeout(now);
+            }
+            self.let_out().await;
+        }
+    }
+
+    fn take(&mut self, now: Now, input: FromConnection) {
+        match input {
+            FromConnection::Connected {
+                id,
+                address,
+                outgoing,
+            } => {
+                self.outgoing.insert(id, outgoing);
+                self.node.connected(now, id, address);
+            }
+            FromConnection::Frame { id, frame } => self.node.handle_frame(now, id, frame),
+            FromConnection::Disconnected { id } => {
+                self.node.disconnected(now, id);
+                self.outgoing.remove(&id);
+            }
+        }
+    }
+
+    /// Makes records durable, then lets out what depends on them.
+    async fn let_out(&mut self) {
+        let records: Vec<_> = std::iter::from_fn(|| self.node.poll_record()).collect();
+        if !records.is_empty() {
+            let kept = self.journal.append(self.clock.now().engine_millis, records).await;
+            self.judge_journal(kept);
+        }
+        while let Some(id) = self.node.poll_ready() {
+            self.send(id);
+        }
+        while let Some((id, reason)) = self.node.poll_closed() {
+            tracing::debug!(connection = id.0, %reason, "a connection is over");
+            self.send(id);
+            // Its writer sends what is queued, then closes.
+            self.outgoing.remove(&id);
+            self.node.forget_connection(id);
+        }
+        while let Some(notice) = self.node.poll_notice() {
+            match notice {
+                Notice::Event(event) => {
+                    tracing::info!(kind = ?event.kind, seq = event.seq, "{}", event.text);
+                    self.events.push(event);
+                }
+                Notice::Answer {
+                    id,
+                    outcome,
+                    repeated,
+                } => self.answer(&id, &outcome, repeated),
+            }
+        }
+    }
+
+    /// Protection goes on when the journal fails, loudly.
+    fn judge_journal(&mut self, kept: std::result::Result<(), super::journal::StoreError>) {
+        let now = self.clock.now();
+        match kept {
+            Ok(()) if !self.journal_works => {
+                self.journal_works = true;
+                self.node.store_state(now, None);
+            }
+            Ok(()) => {}
+            Err(error) => {
+                if self.journal_works {
+                    tracing::error!(%error, "the journal fails; decisions go on without it");
+                }
+                self.journal_works = false;
+                self.node.store_state(now, Some(error.to_string()));
+            }
+        }
+    }
+
+    /// Hands a connection's frames to its writer.
+    fn send(&mut self, id: ConnectionId) {
+        while let Some(frame) = self.node.poll_transmit(id) {
+            let taken = self
+                .outgoing
+                .get(&id)
+                .map(|outgoing| outgoing.try_send(frame.into_octets()));
+            match taken {
+                Some(Ok(())) => {}
+                Some(Err(mpsc::error::TrySendError::Full(_))) => {
+                    tracing::warn!(
+                        connection = id.0,
+                        "a PEP does not read what it is sent; its connection is ended"
+                    );
+                    self.refused.fetch_add(1, Ordering::Relaxed);
+                    self.outgoing.remove(&id);
+                    self.node.disconnected(self.clock.now(), id);
+                }
+                // Its socket is gone; the reader says so too.
+                Some(Err(mpsc::error::TrySendError::Closed(_))) | None => {}
+            }
+        }
+    }
+
+    fn serve(&mut self, call: AdminCall) {
+        // An asker that is gone does not want its answer.
+        match call {
+            AdminCall::Status(reply) => drop(reply.send(Box::new(self.status()))),
+            AdminCall::Plan(reply) => drop(reply.send(self.node.engine().plan().map(Box::new))),
+            AdminCall::Explain(reply) => drop(reply.send(Box::new(self.node.engine().explain()))),
+            AdminCall::Interrupt(request, reply) => match scope(&request.scope) {
+                Ok(scope) => self.command(request.id, Command::Interrupt(scope), reply),
+                Err(problem) => drop(reply.send(Err(problem))),
+            },
+            AdminCall::Restore(request, reply) => self.command(request.id, Command::Restore, reply),
+        }
+    }
+
+    fn command(
+        &mut self,
+        id: String,
+        command: Command,
+        reply: oneshot::Sender<std::result::Result<CommandAnswer, Problem>>,
+    ) {
+        self.answers.entry(id.clone()).or_default().push(reply);
+        self.node.command(self.clock.now(), id, command);
+    }
+
+    fn answer(&mut self, id: &str, outcome: &CommandOutcome, repeated: bool) {
+        let (done, text) = match outcome {
+            CommandOutcome::Done(text) => (true, text),
+            CommandOutcome::Refused(text) => (false, text),
+        };
+        for reply in self.answers.remove(id).unwrap_or_default() {
+            let answer = CommandAnswer {
+                id: id.to_owned(),
+                done,
+                text: text.clone(),
+                repeated,
+            };
+            let _ = reply.send(Ok(answer));
+        }
+    }
+
+    fn status(&self) -> Status {
+        let mut status = self.node.engine().status();
+        status.name.clone_from(&self.name);
+        status.listen.clone_from(&self.listen);
+        status.warnings.clone_from(&self.warnings);
+        status.clock_scale = self.clock.scale();
+        status.counts.connections_refused = self.refused.load(Ordering::Relaxed);
+        status.counts.journal_works = self.journal_works;
+        status.last_event = self.events.last_seq();
+        status
+    }
+
+    /// Says good-bye to every PEP, and closes the journal.
+    async fn end(mut self) -> Result<()> {
+        self.node.shut_down(self.clock.now());
+        self.let_out().await;
+        self.events.close();
+        let writers: Vec<_> = self.outgoing.drain().map(|(_, outgoing)| outgoing).collect();
+        let leaving = async {
+            for writer in writers {
+                writer.closed().await;
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL_TIMEOUT, leaving).await;
+        self.journal.close().await.context("closing the journal")
+    }
+}
+
+fn scope(scope: &CommandScope) -> std::result::Result<Scope, Problem> {
+    let name = |text: &str| {
+        Name::new(text).map_err(|error| Problem {
+            error: format!("scope: {error}"),
+        })
+    };
+    Ok(match scope {
+        CommandScope::Cluster => Scope::Cluster,
+        CommandScope::Domain(domain) => Scope::Domains(vec![name(domain)?]),
+        CommandScope::Server(server) => Scope::Servers(vec![name(server)?]),
+    })
+}

@@ -1,0 +1,410 @@
+//! The power client-type on a session: requests in, decisions out, reports in (exchanges E1 to E3, E6 to E8, E11).
+
+use std::sync::Arc;
+
+use cops_codec::client_type::numbers::POWER_CLIENT_TYPE;
+use cops_codec::client_type::power::PlanError;
+use cops_codec::client_type::store::{RequestRefused, read_readings};
+use cops_codec::message::{Decision, DecisionBody, Request};
+use cops_codec::provisioning::{ClassError, ClassErrorCode, Contents, Report};
+use cops_codec::session::pdp::Done;
+use cops_codec::session::{DecisionId, PdpCommand, PdpEvent, RequestId};
+use cops_codec::wire::{ClientHandle, ClientSi, Context as CopsContext, CopsError, ErrorCode, ReportType};
+use power_policy::model::Name;
+
+use super::context::{Context, Pending, Told};
+use super::{ConnectionId, Node};
+use crate::engine::Input;
+use crate::translate;
+
+/// Longest reason in words that is made of a PEP's report.
+const MAX_REASONS: usize = 4;
+
+impl Node {
+    /// Events of request-states.
+    pub(super) fn power_event(&mut self, id: ConnectionId, event: PdpEvent) {
+        let Some(pep) = self.connections.get(&id).and_then(|c| c.pep.clone()) else {
+            return;
+        };
+        match event {
+            PdpEvent::Request { request, message, .. } => self.request(id, &pep, request, &message),
+            PdpEvent::Report {
+                handle,
+                decision,
+                report_type,
+                client_si,
+                ..
+            } => {
+                self.report(&pep, &handle, decision, report_type, &client_si);
+            }
+            PdpEvent::StateDeleted { handle, .. } => self.drop_context(&pep, &handle),
+            PdpEvent::Synchronized {
+                handle: None,
+                dropped,
+                ..
+            } => {
+                for handle in dropped {
+                    self.drop_context(&pep, &handle);
+                }
+                self.synchronised(&pep);
+            }
+            PdpEvent::SynchronizationOverdue { .. } => {
+                // A PEP that cannot tell what it holds cannot be commanded; it comes back and tries again.
+                let error = CopsError::new(ErrorCode::UNSPECIFIED);
+                let command = PdpCommand::Close {
+                    client_type: POWER_CLIENT_TYPE,
+                    error,
+                    redirect: None,
+                };
+                self.session_command(id, command);
+            }
+            // SSC of a single handle follows its REQ, which was acted on. The session answered what it refused.
+            _ => {}
+        }
+    }
+
+    fn request(&mut self, id: ConnectionId, pep: &Name, request: RequestId, message: &Request) {
+        let limits = self.row_limits;
+        let Some(entry) = self.peps.get_mut(pep) else {
+            return;
+        };
+        let is_base = entry
+            .context
+            .as_ref()
+            .is_none_or(|context| context.handle == message.handle);
+        let is_configuration = message.context == CopsContext::CONFIGURATION;
+        if !is_base || !is_configuration {
+            // One context a PEP. It may open another once the PDP asks for contingencies.
+            let error = CopsError::new(ErrorCode::UNABLE_TO_PROCESS);
+            return self.decide(id, pep, message, request, DecisionBody::Error(error));
+        }
+        let named: Vec<_> = message.client_si.iter().filter_map(named_contents).collect();
+        if named.is_empty() {
+            let error = CopsError::new(ErrorCode::CLIENT_INFO_MISSING);
+            return self.decide(id, pep, message, request, DecisionBody::Error(error));
+        }
+        let is_new = entry.context.is_none();
+        let context = entry
+            .context
+            .get_or_insert_with(|| Context::new(message.handle.clone(), limits));
+        match context.reported.apply(&named) {
+            Ok(applied) => {
+                let null = DecisionBody::Decisions(vec![Decision::null(CopsContext::CONFIGURATION)]);
+                self.decide(id, pep, message, request, null);
+                if applied.full_state || !applied.changes.is_empty() {
+                    self.report_facts(pep);
+                }
+                let synchronizing = self
+                    .connections
+                    .get(&id)
+                    .is_some_and(|c| c.session.is_synchronizing(POWER_CLIENT_TYPE));
+                if applied.full_state && !synchronizing {
+                    self.synchronised(pep);
+                }
+            }
+            Err(refused) => {
+                if is_new {
+                    entry.context = None;
+                }
+                self.refuse_request(id, pep, message, request, &refused);
+            }
+        }
+    }
+
+    fn refuse_request(
+        &mut self,
+        id: ConnectionId,
+        pep: &Name,
+        message: &Request,
+        request: RequestId,
+        refused: &RequestRefused,
+    ) {
+        match refused {
+            RequestRefused::Malformed(_) => {
+                let error = CopsError::new(ErrorCode::BAD_MESSAGE_FORMAT);
+                self.decide(id, pep, message, request, DecisionBody::Error(error));
+            }
+            RequestRefused::NoState => {
+                let null = DecisionBody::Decisions(vec![Decision::null(CopsContext::CONFIGURATION)]);
+                self.decide(id, pep, message, request, null);
+                let handle = Some(message.handle.clone());
+                self.session_command(
+                    id,
+                    PdpCommand::Synchronize {
+                        client_type: POWER_CLIENT_TYPE,
+                        handle,
+                    },
+                );
+            }
+            RequestRefused::Rows(_) => {
+                let contents = refused.contents();
+                let decisions = contents
+                    .into_iter()
+                    .map(|c| Decision::install(CopsContext::CONFIGURATION, c));
+                self.decide(
+                    id,
+                    pep,
+                    message,
+                    request,
+                    DecisionBody::Decisions(decisions.collect()),
+                );
+            }
+        }
+    }
+
+    fn decide(
+        &mut self,
+        id: ConnectionId,
+        pep: &Name,
+        message: &Request,
+        request: RequestId,
+        body: DecisionBody,
+    ) {
+        let handle = message.handle.clone();
+        let command = PdpCommand::Decide {
+            client_type: POWER_CLIENT_TYPE,
+            handle,
+            request,
+            body,
+        };
+        if let Some(Done::Decided {
+            report: Some(decision),
+        }) = self.session_command(id, command)
+            && let Some(context) = self.peps.get_mut(pep).and_then(|entry| entry.context.as_mut())
+        {
+            context.unreported.push_back((decision, Told::Nothing));
+        }
+    }
+
+    /// Tells the engine all that a PEP reports.
+    pub(super) fn report_facts(&mut self, pep: &Name) {
+        if let Some(context) = self.peps.get(pep).and_then(|entry| entry.context.as_ref()) {
+            let facts = Arc::new(translate::facts(context.reported.rows()));
+            self.tell(Input::Facts {
+                pep: pep.clone(),
+                facts,
+            });
+        }
+    }
+
+    fn synchronised(&mut self, pep: &Name) {
+        let Some(entry) = self.peps.get_mut(pep) else {
+            return;
+        };
+        if !entry.synchronised {
+            entry.synchronised = true;
+            self.tell(Input::Synchronised { pep: pep.clone() });
+        }
+    }
+
+    fn drop_context(&mut self, pep: &Name, handle: &ClientHandle) {
+        if let Some(entry) = self.peps.get_mut(pep)
+            && entry
+                .context
+                .as_ref()
+                .is_some_and(|context| context.handle == *handle)
+        {
+            // What it reported stays true until its next REQ says otherwise; what it was told went with the state.
+            entry.context = None;
+            entry.synchronised = false;
+        }
+    }
+
+    fn report(
+        &mut self,
+        pep: &Name,
+        handle: &ClientHandle,
+        decision: Option<DecisionId>,
+        report_type: ReportType,
+        client_si: &[ClientSi],
+    ) {
+        let Some(context) = self.peps.get_mut(pep).and_then(|entry| entry.context.as_mut()) else {
+            return;
+        };
+        if context.handle != *handle {
+            return;
+        }
+        let contents: Vec<_> = client_si.iter().filter_map(named_contents).collect();
+        let Some(decision) = decision else {
+            // An unsolicited Failure comes with the row that says the same (pwrActionResult): it is counted there.
+            if report_type == ReportType::ACCOUNTING
+                && let Ok(rows) = read_readings(&contents, self.row_limits)
+            {
+                self.tell(Input::Readings {
+                    pep: pep.clone(),
+                    readings: translate::readings(&rows),
+                });
+            }
+            return;
+        };
+        let mut told = Told::Nothing;
+        while let Some((oldest, what)) = context.unreported.pop_front() {
+            if oldest == decision {
+                told = what;
+                break;
+            }
+        }
+        let mut report = Report::default();
+        let readable = contents.iter().try_for_each(|c| report.read(c.octets, c.offset));
+        let is_incomplete = report
+            .errors
+            .iter()
+            .any(|e| e.error == plan_error(PlanError::DigestMismatch));
+        match told.generation() {
+            None => {}
+            Some(generation) if report_type == ReportType::SUCCESS && !is_incomplete => {
+                if matches!(told, Told::Plan { .. }) {
+                    self.tell(Input::Installed {
+                        pep: pep.clone(),
+                        generation,
+                    });
+                }
+            }
+            Some(generation) => {
+                context.forget_told();
+                let steps = report
+                    .errors
+                    .iter()
+                    .filter_map(|e| translate::step_key(&e.prid))
+                    .collect();
+                let reason = match readable {
+                    Ok(()) => in_words(&report),
+                    Err(error) => format!("its report cannot be read: {error}"),
+                };
+                self.tell(Input::Refused {
+                    pep: pep.clone(),
+                    generation,
+                    steps,
+                    reason,
+                });
+            }
+        }
+    }
+
+    /// Sends what the engine wants told, or keeps it until the session can take it. What is newer replaces what waits.
+    pub(super) fn assign(&mut self, what: Pending) {
+        let pep = match &what {
+            Pending::Install(assignment) | Pending::Release(assignment) => assignment.pep.clone(),
+        };
+        if let Some(context) = self.peps.get_mut(&pep).and_then(|entry| entry.context.as_mut()) {
+            context.pending = Some(match (context.pending.take(), what) {
+                // The slice that waits carries the newer release with it.
+                (Some(Pending::Install(_)), Pending::Release(newer)) => Pending::Install(newer),
+                (_, what) => what,
+            });
+            self.send_pending(&pep);
+        }
+    }
+
+    pub(super) fn send_pending(&mut self, pep: &Name) {
+        let Some(entry) = self.peps.get_mut(pep) else {
+            return;
+        };
+        let (Some(id), Some(context)) = (entry.connection, entry.context.as_mut()) else {
+            return;
+        };
+        let Some(pending) = context.pending.take() else {
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        // A REQ is decided in the call that brings it; room for reports is what can be missing.
+        let waiting = connection
+            .session
+            .unreported_decisions(POWER_CLIENT_TYPE, &context.handle);
+        if waiting >= connection_room() {
+            context.pending = Some(pending);
+            return;
+        }
+        let (decs, generation) = match &pending {
+            Pending::Install(assignment) => {
+                match context.install(&self.site, assignment, self.wire_limits.max_message_octets) {
+                    Ok(decs) => (decs, assignment.generation),
+                    Err(reason) => {
+                        let generation = assignment.generation;
+                        let pep = pep.clone();
+                        return self.tell(Input::Refused {
+                            pep,
+                            generation,
+                            steps: Vec::new(),
+                            reason,
+                        });
+                    }
+                }
+            }
+            Pending::Release(assignment) => (
+                vec![context.release(&self.site, assignment)],
+                assignment.generation,
+            ),
+        };
+        let handle = context.handle.clone();
+        for (decisions, told) in decs {
+            let handle = handle.clone();
+            let command = PdpCommand::Push {
+                client_type: POWER_CLIENT_TYPE,
+                handle,
+                decisions,
+            };
+            let done = self.session_command(id, command);
+            let Some(context) = self.peps.get_mut(pep).and_then(|entry| entry.context.as_mut()) else {
+                return;
+            };
+            match done {
+                Some(Done::Decided {
+                    report: Some(decision),
+                }) => {
+                    context.unreported.push_back((decision, told));
+                }
+                _ => {
+                    // The PEP is gone or does not read; the engine hears of the one and judges the other by its results.
+                    context.forget_told();
+                    tracing::debug!(%pep, generation, "a decision could not be sent");
+                    break;
+                }
+            }
+        }
+        self.ready.insert(id);
+    }
+}
+
+/// Decisions without a report that a PEP may have before the next plan waits. Plans replace each other, so that a slow
+/// PEP gets the newest one and not all of them.
+const fn connection_room() -> usize {
+    8
+}
+
+fn named_contents(client_si: &ClientSi) -> Option<Contents<'_>> {
+    match client_si {
+        ClientSi::Named(contents) => Some(Contents::from(contents)),
+        ClientSi::Signaled(_) => None,
+    }
+}
+
+/// An INSTALL-ERROR of pwrPlan as a CPERR. A PEP warns with it in a Success report: the rows are there, the plan is not in
+/// force.
+const fn plan_error(error: PlanError) -> ClassError {
+    ClassError {
+        code: ClassErrorCode::PRI_SPECIFIC_ERROR,
+        sub_code: error.number(),
+    }
+}
+
+/// What a report says, for operators.
+fn in_words(report: &Report) -> String {
+    let mut words = Vec::new();
+    if let Some(global) = &report.global {
+        words.push(format!("{global:?}"));
+    }
+    for error in report.errors.iter().take(MAX_REASONS) {
+        words.push(format!("{}: {:?}", error.prid, error.error));
+    }
+    if report.errors.len() > MAX_REASONS {
+        words.push(format!("and {} more", report.errors.len() - MAX_REASONS));
+    }
+    if words.is_empty() {
+        "no reason given".to_owned()
+    } else {
+        words.join("; ")
+    }
+}
