@@ -314,9 +314,19 @@ impl PepFacts {
         s
     }
 
-    /// What is left of [`Self::structure`] when what plans change is taken out too: news in an interruption.
-    pub fn fixed(&self) -> Self {
+    /// The same without figures that vary by themselves: what an activity draws. Plans follow them when they are looked
+    /// at again.
+    pub fn comparable(&self) -> Self {
         let mut s = self.structure();
+        for a in &mut s.activities {
+            a.draw_milliwatts = 0;
+        }
+        s
+    }
+
+    /// What is left of [`Self::comparable`] when what plans change is taken out too: news in an interruption.
+    pub fn fixed(&self) -> Self {
+        let mut s = self.comparable();
         for server in &mut s.servers {
             server.powered = Powered::On;
         }

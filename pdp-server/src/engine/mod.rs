@@ -544,9 +544,9 @@ impl Engine {
 
     /// Whether the wish for a plan is to be fulfilled now.
     fn is_plan_due(&self) -> bool {
-        self.plan_due
-            .as_ref()
-            .is_some_and(|w| w.at <= self.now && (w.urgent || !self.execution.is_busy()))
+        self.plan_due.as_ref().is_some_and(|w| {
+            w.at <= self.now && (w.urgent || !(self.execution.is_busy() || self.is_stage_ready()))
+        })
     }
 
     fn is_known(&self, pep: &Name) -> bool {
@@ -608,7 +608,11 @@ impl Engine {
         peer.take_facts(now, Arc::clone(&facts));
         self.index_activities(pep, before.as_deref(), Some(&facts));
         let structure = facts.structure();
-        let changed = self.state.facts.get(pep).is_none_or(|f| **f != structure);
+        let changed = self
+            .state
+            .facts
+            .get(pep)
+            .is_none_or(|f| f.comparable() != structure.comparable());
         if changed {
             self.record(Record::Facts {
                 pep: pep.clone(),
@@ -633,6 +637,18 @@ impl Engine {
                 age_millis: d.age_millis,
             })
             .collect();
+        // What it no longer speaks of must not stand as it was said before: a sign of life would renew it.
+        let silent = before.iter().flat_map(|b| &b.domains).filter(|b| {
+            let named = |d: &&facts::DomainFact| d.name == b.name;
+            !facts.domains.iter().any(|d| named(&d))
+        });
+        signals.extend(silent.map(|d| Signal::MainsReport {
+            pep: pep.clone(),
+            domain: d.name.clone(),
+            witness: d.witness,
+            mains: Mains::Unknown,
+            age_millis: 0,
+        }));
         signals.push(Signal::Heard { pep: pep.clone() });
         let events = self.state.machine.handle(now, signals);
         self.machine_events(events);

@@ -37,7 +37,7 @@ impl Engine {
         let mut news = false;
         for peer in self.peers.values_mut() {
             let Some(facts) = &peer.facts else { continue };
-            let now = if quiet { facts.structure() } else { facts.fixed() };
+            let now = if quiet { facts.comparable() } else { facts.fixed() };
             if peer.planned_from.as_ref() != Some(&now) {
                 news = true;
                 peer.planned_from = Some(now);
@@ -81,7 +81,7 @@ impl Engine {
     /// Asks for a plan where time or a charge that is not as forecast asks for one. While steps are outstanding the
     /// plan in force goes on: its own results and limits are looked after anyway.
     pub(super) fn check_plan(&mut self) {
-        if self.plan_due.is_some() || self.execution.is_busy() {
+        if self.plan_due.is_some() || self.execution.is_busy() || self.is_stage_ready() {
             return;
         }
         if self.next_check().is_some_and(|t| t <= self.now) {
@@ -131,7 +131,7 @@ impl Engine {
             return;
         }
         let mut snapshot = self.sources().snapshot();
-        if snapshot.outage.is_none() && self.is_anything_away() {
+        if snapshot.outage.is_none() && self.is_anything_away(&snapshot) {
             // The interruption is over, and something is still lent or has not gone home: the planner's way back.
             snapshot.outage = Some(Outage {
                 phase: Phase::Restoring,
@@ -168,10 +168,10 @@ impl Engine {
         self.put_in_force(snapshot, plan, violations, &reason);
     }
 
-    /// In quiet days: lines that plans have joined and not parted, and activities that may go home.
-    fn is_anything_away(&self) -> bool {
+    /// In quiet days: lines that are joined and can be parted, and activities that may go home.
+    fn is_anything_away(&self, snapshot: &Snapshot) -> bool {
         let away = |t: &Track| t.home != t.host;
-        !self.state.joined.is_empty()
+        snapshot.lines.iter().any(|l| l.armed && !l.joined.is_empty())
             || (self.state.machine.may_move_back() && self.state.tracks.values().any(away))
     }
 
@@ -245,7 +245,7 @@ impl Engine {
     }
 
     /// Stages with the steps that do something, without those that have none. What is commanded already is left out of
-    /// a new plan; intakes only tell an agent what follows from the diverts.
+    /// what a new plan does at once; intakes only tell an agent what follows from the diverts.
     fn substance<'p>(
         &self,
         stages: impl Iterator<Item = &'p Stage>,
@@ -256,7 +256,7 @@ impl Engine {
                 let kinds = stage.steps.iter().map(|s| &s.kind);
                 let steps = kinds
                     .filter(|k| !matches!(k, StepKind::Intake { .. }))
-                    .filter(|k| !(is_new && self.is_so_already(k)))
+                    .filter(|k| !(is_new && stage.order == 0 && self.is_so_already(k)))
                     .collect();
                 (stage, steps)
             })
@@ -264,8 +264,11 @@ impl Engine {
             .collect()
     }
 
-    /// Whether a step of a new plan only restates what is commanded already.
+    /// Whether a step of a new plan only restates what is commanded already, or is being carried out.
     fn is_so_already(&self, kind: &StepKind) -> bool {
+        if self.execution.is_under_way(|k| is_same_step(k, kind)) {
+            return true;
+        }
         match kind {
             StepKind::Divert {
                 line,
@@ -500,9 +503,10 @@ fn near(x: u64, y: u64) -> bool {
     x.abs_diff(y) <= x.max(y) / 1000 * SAME_PERMILLE
 }
 
-/// The same for power through a line, where none is never near any.
+/// The same for power through a line, where a few watts more or less are nothing, and none is never near any.
 fn is_near_watts(x: u64, y: u64) -> bool {
-    (x == 0) == (y == 0) && near(x, y)
+    const FEW_MILLIWATTS: u64 = 5_000;
+    (x == 0) == (y == 0) && (near(x, y) || x.abs_diff(y) <= FEW_MILLIWATTS)
 }
 
 fn is_same_step(a: &StepKind, b: &StepKind) -> bool {

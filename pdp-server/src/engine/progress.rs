@@ -68,6 +68,13 @@ impl Execution {
         self.steps.iter().any(|s| s.deadline.is_some() && !s.settled)
     }
 
+    /// Whether a released step of this kind is outstanding.
+    pub(super) fn is_under_way(&self, is_it: impl Fn(&StepKind) -> bool) -> bool {
+        self.steps
+            .iter()
+            .any(|s| s.deadline.is_some() && !s.settled && is_it(&s.kind))
+    }
+
     /// Whether `next` has to wait for released steps. A server that has been switched on takes its time to boot; further
     /// servers may be switched on meanwhile, all else waits until it is up.
     pub(super) fn is_held_up(&self, next: &Stage) -> bool {
@@ -626,6 +633,15 @@ impl Engine {
         }
     }
 
+    /// Whether the next stage can be released now. Then it is: what was planned is begun before it is planned anew, or
+    /// slow results would put off the next stage for ever.
+    pub(super) fn is_stage_ready(&self) -> bool {
+        let cause = self.state.in_force.as_ref().map(|p| p.plan.cause);
+        self.next_stage().zip(cause).is_some_and(|(stage, cause)| {
+            !self.execution.is_held_up(stage) && self.may_release(stage, cause) && self.has_fired(stage)
+        })
+    }
+
     /// Lets out every stage whose time has come.
     pub(super) fn release_stages(&mut self) {
         self.end_overdue();
@@ -633,15 +649,11 @@ impl Engine {
             if self.is_anyone_unsynchronised() {
                 return;
             }
-            let Some(in_force) = &self.state.in_force else {
+            let generation = self.state.in_force.as_ref().map(|p| p.generation);
+            let (Some(generation), Some(stage)) = (generation, self.next_stage().cloned()) else {
                 return;
             };
-            let (generation, cause) = (in_force.generation, in_force.plan.cause);
-            let Some(stage) = self.next_stage().cloned() else {
-                return;
-            };
-            let held_up = self.execution.is_held_up(&stage);
-            if held_up || !self.may_release(&stage, cause) || !self.has_fired(&stage) {
+            if !self.is_stage_ready() {
                 return;
             }
             self.release(generation, &stage);

@@ -135,13 +135,13 @@ pub fn executor<'a>(snapshot: &'a Snapshot, kind: &StepKind) -> Option<&'a Name>
     }
 }
 
-/// A row says once in a stage what a server takes from a reserve, over whichever way (`pwrIntake` is unique so).
+/// A row says once in a stage what a server takes from a reserve over a line (`pwrIntake` is unique so).
 fn is_merged(steps: &mut [SliceStep], kind: &StepKind) -> bool {
     let StepKind::Intake {
         server,
         reserve,
+        line,
         milliwatts: more,
-        ..
     } = kind
     else {
         return false;
@@ -150,11 +150,10 @@ fn is_merged(steps: &mut [SliceStep], kind: &StepKind) -> bool {
         if let StepKind::Intake {
             server: s,
             reserve: r,
+            line: l,
             milliwatts,
-            ..
         } = &mut step.kind
-            && s == server
-            && r == reserve
+            && (&*s, &*r, &*l) == (server, reserve, line)
         {
             *milliwatts = milliwatts.saturating_add(*more);
             return true;

@@ -452,8 +452,10 @@ impl Node {
                 self.serve(older);
             }
         }
-        let mut acceptance = self.acceptance.clone();
-        acceptance.held = self.registry.take_held(&pep_id, POWER_CLIENT_TYPE, self.moment());
+        let acceptance = self.acceptance.clone();
+        // What a PEP reported before its connection ended has aged since, by a time that its rows do not tell: mains that
+        // was absent then may be back. So it is always synchronised (exchanges E6, case B), and nothing is resumed.
+        drop(self.registry.take_held(&pep_id, POWER_CLIENT_TYPE, self.moment()));
         let Some(done) = self.session_command(id, PdpCommand::Accept(acceptance)) else {
             self.registry.closed(&pep_id, POWER_CLIENT_TYPE, &id);
             return;
