@@ -157,6 +157,9 @@ impl Interruption {
                     (own.mains, own.since)
                 }
             }
+            // The domain is back since this was last known to hold: a PEP that was switched off in the meantime cannot
+            // take its word back. One that still says so is heard from soon, and counts then.
+            Some(d) if d.has_come_back_since(own) => (d.mains, d.since),
             _ => (own.mains, own.since),
         }
     }

@@ -45,8 +45,16 @@ impl DomainRecord {
         observed_at >= self.since.saturating_add(debounce_millis)
     }
 
+    /// Whether a PEP that saw no mains was last heard from before the domain had it again.
+    pub(super) fn has_come_back_since(&self, report: &Report) -> bool {
+        self.mains == Mains::Present && report.mains == Mains::Absent && report.observed_at < self.since
+    }
+
     /// Whether it begins to be believed when its unchanged report is renewed.
     pub(super) fn comes_to_believe(&self, report: &Report, observed_at: i64, debounce_millis: i64) -> bool {
+        if self.has_come_back_since(report) {
+            return observed_at >= self.since;
+        }
         self.mains == Mains::Absent
             && report.mains != Mains::Absent
             && !self.believes(report.observed_at, debounce_millis)

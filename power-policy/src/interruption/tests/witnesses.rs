@@ -191,3 +191,32 @@ fn unknown_is_no_vote() {
     w.see(&["a3", "both"], Mains::Absent);
     assert_eq!(w.domain("dom-a"), Mains::Absent, "two of two that say anything");
 }
+
+/// A server that a plan switched off takes its PEP with it, which said "absent" last.
+#[test]
+fn the_last_word_of_a_pep_that_is_gone_does_not_outlive_the_return_of_its_domain() {
+    let mut w = World::quiet();
+    w.signal(facility("rack-b", "dom-b", Mains::Absent));
+    w.see(&["b1", "b2", "b3"], Mains::Absent);
+    w.pass(DEBOUNCE);
+    // b1 is switched off. The others live on, and are heard from.
+    w.pass_with(5_000, false);
+    w.see(&["b3"], Mains::Present);
+    assert_eq!(w.server("b1"), Mains::Absent);
+    w.signal(facility("rack-b", "dom-b", Mains::Present));
+    assert_eq!(w.server("b1"), Mains::Unstable, "back, and not yet proven");
+    // One that is still there and sees no mains at its own inlet is believed as soon as it is heard.
+    assert_eq!(w.server("b2"), Mains::Unstable);
+    w.pass_with(1_000, false);
+    w.signal(Signal::Heard { pep: name("b2") });
+    assert_eq!(w.server("b2"), Mains::Absent);
+    w.see(&["b2"], Mains::Present);
+    for _ in 0..3 * GOOD / 5_000 {
+        w.pass_with(5_000, false);
+        for pep in ["b2", "b3", "rack-b"] {
+            w.signal(Signal::Heard { pep: name(pep) });
+        }
+    }
+    assert_eq!(w.server("b1"), Mains::Present, "its silence makes nothing absent");
+    assert!(w.phases().contains(&Phase::Restoring), "{:?}", w.phases());
+}
