@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use power_policy::model::{Cause, Name, Phase, Powered};
+use power_policy::model::{ActivityState, Cause, Name, Phase, Powered};
 use power_policy::plan::text::Duration;
 use power_policy::plan::{HostState, Stage, StepKind, Trigger, Verb};
 
@@ -744,7 +744,12 @@ impl Engine {
             return;
         }
         let owed = self.state.tracks.values().any(|t| t.shed && t.given_up.is_none());
-        if owed {
+        // A stop that was begun completes, whatever has been commanded since; what it ends is owed too.
+        let is_stopping = |name: &Name| {
+            let rows = self.rows_of(name);
+            rows.iter().any(|r| r.state == Some(ActivityState::Stopping))
+        };
+        if owed || self.state.tracks.keys().any(is_stopping) {
             return;
         }
         let now = self.now;
