@@ -1,7 +1,7 @@
 //! The system as a whole: what its end-to-end tests and the demo share.
 
 pub mod capture;
-pub mod cluster_run;
+pub mod cluster;
 pub mod demo;
 pub mod nut;
 pub mod process;
