@@ -509,10 +509,11 @@ fn quick_check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     })
 }
 
+/// Searched from the end in the table itself, where digests are: a damaged index must not hide a record.
 fn last_seq_of(connection: &Connection, kind: &str) -> rusqlite::Result<Option<u64>> {
     connection
         .query_row(
-            "SELECT seq FROM record WHERE kind = ?1 ORDER BY seq DESC LIMIT 1",
+            "SELECT seq FROM record NOT INDEXED WHERE kind = ?1 ORDER BY seq DESC LIMIT 1",
             [kind],
             number,
         )
