@@ -2,6 +2,7 @@
 
 pub mod capture;
 pub mod cluster;
+pub mod cluster_run;
 pub mod demo;
 pub mod nut;
 pub mod process;

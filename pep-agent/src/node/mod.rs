@@ -14,7 +14,7 @@
 //!
 //! There is one context, the base one: the PDP is told so (frwkDeviceIdMaxContexts 1), and an attempt to open another is
 //! answered with maxRequestStatesOpen, as E4 says. A context's rows, its handle and what was told in it live in
-//! [`context`], so that further ones are further values.
+//! `context`, so that further ones are further values.
 
 mod context;
 mod decisions;

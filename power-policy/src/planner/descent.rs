@@ -290,7 +290,13 @@ impl Script<'_, '_> {
         let load = self.forward.load[s];
         // One that must stay up is up until its reserve is empty; only where its last work ends for want of energy does
         // it halt with that.
-        if load <= 0.0 || !node.touchable || !node.can_switch_off || node.fixed > 0.0 || self.halting[s] {
+        if load <= 0.0
+            || !node.touchable
+            || !node.can_switch_off
+            || node.fixed > 0.0
+            || self.halting[s]
+            || !node.stopping.is_empty()
+        {
             return f64::INFINITY;
         }
         // Twice the margin: an idle host's halt comes behind the stages of others, each of which may be late.

@@ -7,7 +7,7 @@ use super::decide::{Decision, SETTLE_SECONDS};
 use super::forward::Forward;
 use super::prepare::{Cluster, Supply, whole};
 use super::words;
-use crate::model::{Name, Powered};
+use crate::model::{ActivityState, Name, Powered};
 use crate::plan::{FIRST_LOCAL_STAGE, HostState, Stage, Step, StepKind, Trigger, Verb};
 
 /// Share of the own reserve above the clean end at which the lowest class stops; higher ones follow in even steps.
@@ -49,7 +49,8 @@ pub(super) fn local_stages(
     stages
 }
 
-/// Activities that the plan takes in, by server.
+/// Activities that may run on a server beside its placements, by server: what the plan takes in, what has begun to move
+/// there, and what has begun to stop.
 fn arrivals(cluster: &Cluster<'_>, central: &[Stage]) -> Vec<Vec<usize>> {
     let mut arrivals = vec![Vec::new(); cluster.nodes.len()];
     for step in central.iter().flat_map(|s| &s.steps) {
@@ -67,6 +68,20 @@ fn arrivals(cluster: &Cluster<'_>, central: &[Stage]) -> Vec<Vec<usize>> {
             if let (Ok(a), Some(s)) = (index, cluster.snapshot.server_id(server)) {
                 arrivals[s.0 as usize].push(a);
             }
+        }
+    }
+    for (a, activity) in cluster
+        .snapshot
+        .activities
+        .iter()
+        .enumerate()
+        .filter(|(_, a)| a.is_touchable())
+    {
+        for s in &activity.copies {
+            arrivals[s.0 as usize].push(a);
+        }
+        if activity.state == ActivityState::Stopping {
+            arrivals[activity.host.0 as usize].push(a);
         }
     }
     arrivals

@@ -130,7 +130,9 @@ fn interruption(cluster: &Cluster<'_>, previous: Option<&Plan>, plan: &mut Plan)
 /// Where the plan in force moves each placement: stickiness, so that a new plan does not turn back half-way.
 fn planned_moves(cluster: &Cluster<'_>, previous: Option<&Plan>) -> Vec<Option<usize>> {
     let mut planned = vec![None; cluster.placements.len()];
-    let Some(previous) = previous else {
+    // Asked again at the same instant, the same answer comes out without it.
+    let now = whole(cluster.elapsed * 1_000.0);
+    let Some(previous) = previous.filter(|p| p.planned_at_millis < now) else {
         return planned;
     };
     let mut moves: std::collections::BTreeMap<&Name, usize> = std::collections::BTreeMap::new();

@@ -74,6 +74,8 @@ struct Placing<'a, 'c> {
     /// Room left beside everything that runs now.
     spare: Room,
     kept: Vec<bool>,
+    /// Something from elsewhere is to live here.
+    came: Vec<bool>,
     kept_on_link: Vec<f64>,
     link_energy: Vec<f64>,
     placed_watts: Vec<f64>,
@@ -157,6 +159,7 @@ impl<'a, 'c> Placing<'a, 'c> {
             .map(|l| l.stores.iter().map(|r| wish.supply[*r]).sum())
             .collect();
         Self {
+            came: vec![false; cluster.nodes.len()],
             kept_on_link: vec![0.0; cluster.links.len()],
             placed_watts: vec![0.0; cluster.nodes.len()],
             target: vec![None; cluster.placements.len()],
@@ -201,6 +204,7 @@ impl<'a, 'c> Placing<'a, 'c> {
         self.placed_watts[s] += self.cluster.placements[p].draw;
         if self.cluster.placements[p].server != s {
             self.spare.take(self.cluster, p, s, 1.0);
+            self.came[s] = true;
         }
         if !self.kept[s] {
             self.kept[s] = true;
@@ -239,6 +243,11 @@ impl<'a, 'c> Placing<'a, 'c> {
             match placement.moving_to {
                 // A move that has begun is finished; both servers hold it now.
                 Some(to) if self.reaches(p, to) => self.put(p, to),
+                // A higher class that came here has taken its room.
+                _ if host.supply == Supply::Mains
+                    && placement.receivers.is_empty()
+                    && self.came[placement.server]
+                    && !self.room.fits(cluster, p, placement.server) => {}
                 // Nobody knows what feeds it, or it cannot move: it stays.
                 _ if host.supply == Supply::Unknown || placement.receivers.is_empty() => {
                     self.put(p, placement.server)
@@ -392,6 +401,8 @@ impl<'a, 'c> Placing<'a, 'c> {
             .receivers
             .iter()
             .filter(|s| self.kept[**s] && self.room.fits(cluster, p, **s))
+            // What runs on mains is not pushed out for this.
+            .filter(|s| cluster.nodes[**s].supply != Supply::Mains || self.spare.fits(cluster, p, **s))
             .filter(|s| self.life(**s, placement.draw) >= LEAST_LIFE_SECONDS)
             .max_by(|a, b| {
                 self.life(**a, placement.draw)

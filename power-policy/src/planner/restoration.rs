@@ -235,7 +235,7 @@ fn restart_server(cluster: &Cluster<'_>, a: usize) -> Option<usize> {
     let able = |s: usize| {
         let server = &cluster.snapshot.servers[s];
         let mains = server.mains == crate::model::Mains::Present;
-        let startable = activity.startable_on.iter().any(|x| x.0 as usize == s) || activity.restartable;
+        let startable = activity.startable_on.iter().any(|x| x.0 as usize == s);
         let up = server.powered == crate::model::Powered::On
             || (server.powered.is_off() && server.starter.is_some());
         startable && server.armed && mains && up
