@@ -32,6 +32,12 @@ impl fmt::Display for Plan {
                 None => writeln!(f, "  class {}: no end in sight (target {target})", c.priority)?,
             }
         }
+        if let Some(price) = self.lambda_micro {
+            writeln!(
+                f,
+                "  beyond all targets a joule goes where it buys {price} weighted core-milliseconds or more"
+            )?;
+        }
         if self.infrastructure_milliwatts > 0 {
             writeln!(
                 f,
