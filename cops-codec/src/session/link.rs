@@ -93,7 +93,7 @@ impl<E> Link<E> {
         Ok(())
     }
 
-    /// Queues a last message. Those are few: one a client-type.
+    /// Queues a last message. Those are few: at the end of the connection one for each client-type and one for itself.
     pub(super) fn queue_farewell(&mut self, message: &Message) {
         // A CC has no part of a size that anybody chooses; under a message limit below its 28 octets the socket's end has
         // to say it.

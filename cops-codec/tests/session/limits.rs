@@ -289,6 +289,33 @@ fn a_pdp_that_does_not_read_is_told_so_by_the_pep() {
     );
 }
 
+/// Each of these is answered with a CC for a client-type that is not there, so nothing else would end it.
+#[test]
+fn a_stranger_that_does_not_read_closes_of_client_types_is_given_up() {
+    let other = ClientType(0x4321);
+    let mut pdp = open_pdp(LIMITS);
+    while !pdp.is_closed() {
+        give(&mut pdp, loose(OpCode::SYNCHRONIZE_STATE_COMPLETE, other, &[]));
+        assert!(pdp.transmit_octets() <= 2 * 4_096);
+    }
+    let mut config = pdp_config();
+    config.limits = LIMITS;
+    let mut pdp = PdpSession::new(config, Moment(0));
+    while !pdp.is_closed() {
+        // It is not served: CC, and an event that is taken.
+        give(&mut pdp, open(other, None));
+        assert!(pdp.transmit_octets() <= 2 * 4_096);
+        while pdp.poll_event().is_some() {}
+    }
+    assert_eq!(pdp.poll_timeout(), None);
+    let mut pep = open_pep(LIMITS);
+    while !pep.is_closed() {
+        pep.handle_frame(Moment(0), loose(OpCode::SYNCHRONIZE_STATE_REQUEST, other, &[]))
+            .unwrap();
+        assert!(pep.transmit_octets() <= 2 * 4_096 + 32);
+    }
+}
+
 #[test]
 fn events_that_are_not_drained() {
     let mut pdp = open_pdp(SessionLimits {

@@ -2,7 +2,7 @@
 
 use super::{Done, PdpEvent, PdpSession, Timer};
 use crate::{
-    message::ClientClose,
+    message::{ClientClose, Message},
     session::{command::CommandError, fault::CloseCause},
     wire::{ClientType, CopsError, ErrorCode, PdpAddress},
 };
@@ -28,7 +28,9 @@ impl PdpSession {
         close: Option<(CopsError, Option<PdpAddress>)>,
     ) {
         if let Some((error, redirect)) = close {
-            self.send_client_close(client_type, error, redirect);
+            // No farewell: a peer can have it said as often as it likes, so there is no more room for it than for any
+            // other answer.
+            self.answer(&client_close(client_type, error, redirect));
         }
         if self.remove_client(client_type, cause) {
             self.retime();
@@ -51,7 +53,7 @@ impl PdpSession {
 
     /// Without a client-type the connection has a grace period. Openings that are refused do not lengthen it.
     pub(super) fn await_open(&mut self) {
-        if self.clients.is_empty() && !self.timers.is_set(&Timer::Idle) {
+        if !self.link.closed && self.clients.is_empty() && !self.timers.is_set(&Timer::Idle) {
             let deadline = self.now.after(self.config.idle_timeout);
             self.timers.set(Timer::Idle, deadline);
         }
@@ -63,11 +65,11 @@ impl PdpSession {
             return;
         }
         if let Farewell::Connection(error) = farewell {
-            self.send_client_close(ClientType::CONNECTION, error, None);
+            self.send_farewell(ClientType::CONNECTION, error, None);
         }
         while let Some(client_type) = self.clients.keys().next().copied() {
             if let Farewell::EachClient(error, redirect) = farewell {
-                self.send_client_close(client_type, error, redirect);
+                self.send_farewell(client_type, error, redirect);
             }
             self.remove_client(client_type, cause.clone());
         }
@@ -76,22 +78,10 @@ impl PdpSession {
         self.link.emit(PdpEvent::Closed { cause });
     }
 
-    /// Sends a CC that ends something.
-    pub(super) fn send_client_close(
-        &mut self,
-        client_type: ClientType,
-        error: CopsError,
-        redirect: Option<PdpAddress>,
-    ) {
-        self.link.queue_farewell(
-            &ClientClose {
-                client_type,
-                error,
-                pdp_redirect_address: redirect,
-                integrity: None,
-            }
-            .into(),
-        );
+    /// Sends a CC at the end of the connection.
+    fn send_farewell(&mut self, client_type: ClientType, error: CopsError, redirect: Option<PdpAddress>) {
+        self.link
+            .queue_farewell(&client_close(client_type, error, redirect));
     }
 
     fn remove_client(&mut self, client_type: ClientType, cause: CloseCause) -> bool {
@@ -119,6 +109,20 @@ impl PdpSession {
         });
         true
     }
+}
+
+pub(super) fn client_close(
+    client_type: ClientType,
+    error: CopsError,
+    pdp_redirect_address: Option<PdpAddress>,
+) -> Message {
+    ClientClose {
+        client_type,
+        error,
+        pdp_redirect_address,
+        integrity: None,
+    }
+    .into()
 }
 
 /// Whether the state of a client-type is held. RFC 2748 4.7 has CC undo OPN, and the state with it; but a loss of the

@@ -3,7 +3,7 @@
 use super::{
     PdpEvent, PdpSession, Timer,
     client::{Answer as Ready, Client, State},
-    close::Farewell,
+    close::{Farewell, client_close},
     send::decision,
 };
 use crate::{
@@ -86,8 +86,8 @@ impl PdpSession {
         if self.clients.contains_key(&client_type) {
             self.close_client(client_type, cause, Some((error, None)));
         } else {
-            self.send_client_close(client_type, error, None);
-            self.link.emit(PdpEvent::ClientClosed {
+            self.answer(&client_close(client_type, error, None));
+            self.link.emit_unless_closed(PdpEvent::ClientClosed {
                 client_type,
                 cause,
                 accepted: false,

@@ -2,7 +2,7 @@
 
 use super::{PepEvent, PepSession, Timer};
 use crate::{
-    message::ClientClose,
+    message::{ClientClose, Message},
     session::{fault::CloseCause, time::Moment},
     wire::{ClientType, CopsError, ErrorCode},
 };
@@ -35,7 +35,9 @@ impl PepSession {
         error: Option<CopsError>,
     ) {
         if let Some(error) = error {
-            self.send_client_close(client_type, error);
+            // No farewell: a peer can have it said as often as it likes, so there is no more room for it than for any
+            // other answer.
+            self.answer(&client_close(client_type, error));
         }
         if !self.remove_client(client_type, cause) {
             return;
@@ -53,11 +55,11 @@ impl PepSession {
             return;
         }
         if let Farewell::Connection(error) = farewell {
-            self.send_client_close(ClientType::CONNECTION, error);
+            self.send_farewell(ClientType::CONNECTION, error);
         }
         while let Some(client_type) = self.clients.keys().next().copied() {
             if let Farewell::EachClient(error) = farewell {
-                self.send_client_close(client_type, error);
+                self.send_farewell(client_type, error);
             }
             self.remove_client(client_type, cause.clone());
         }
@@ -66,17 +68,9 @@ impl PepSession {
         self.link.emit(PepEvent::Closed { cause });
     }
 
-    /// Sends a CC that ends something.
-    pub(super) fn send_client_close(&mut self, client_type: ClientType, error: CopsError) {
-        self.link.queue_farewell(
-            &ClientClose {
-                client_type,
-                error,
-                pdp_redirect_address: None,
-                integrity: None,
-            }
-            .into(),
-        );
+    /// Sends a CC at the end of the connection.
+    fn send_farewell(&mut self, client_type: ClientType, error: CopsError) {
+        self.link.queue_farewell(&client_close(client_type, error));
     }
 
     fn remove_client(&mut self, client_type: ClientType, cause: CloseCause) -> bool {
@@ -91,4 +85,14 @@ impl PepSession {
         self.link.emit(PepEvent::ClientClosed(end));
         true
     }
+}
+
+fn client_close(client_type: ClientType, error: CopsError) -> Message {
+    ClientClose {
+        client_type,
+        error,
+        pdp_redirect_address: None,
+        integrity: None,
+    }
+    .into()
 }
