@@ -467,6 +467,8 @@ mode = "armed"
 
 [pdp]
 address = "{pdp}"
+reading_seconds = 1
+retry_max_seconds = 1
 
 [plant]
 socket = "plant.sock"
