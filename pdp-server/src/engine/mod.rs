@@ -464,6 +464,15 @@ impl Engine {
         self.end_awaiting();
         self.update_tracks();
         self.finish_restoration();
+        if !self
+            .plan_due
+            .as_ref()
+            .is_some_and(|w| w.urgent && w.at <= self.now)
+        {
+            // What is ready goes before the plan is looked at again: a plan whose stages take longer than the time between
+            // two looks would else never come to its second one.
+            self.release_stages();
+        }
         self.check_plan();
         if self.is_plan_due() {
             self.replan();

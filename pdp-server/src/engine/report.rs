@@ -283,7 +283,7 @@ impl Engine {
                         .machine
                         .explain_domain(&d.name)
                         .unwrap_or("nobody reports it");
-                    format!("{}: {:?}: {why}", d.name, d.mains).to_lowercase()
+                    format!("{}: {}: {why}", d.name, format!("{:?}", d.mains).to_lowercase())
                 })
                 .collect(),
             grouping: grouping.collect(),

@@ -4,7 +4,7 @@
 //!
 //! | task | how many | why |
 //! |---|---|---|
-//! | loop ([`run`]) | 1 | owns the node; takes all that happened since the last round, syncs the journal once for all of it, then lets frames and answers leave |
+//! | loop ([`mod@run`]) | 1 | owns the node; takes all that happened since the last round, syncs the journal once for all of it, then lets frames and answers leave |
 //! | accept (`listener`) | 1 | so that a full loop does not keep PEPs out of the backlog |
 //! | connection (`connection`) | 2 a PEP | one reads, one writes: a PEP that does not read is still heard |
 //! | admin ([`admin`]) | 1, and 1 a client | asks the loop through one bounded queue |
