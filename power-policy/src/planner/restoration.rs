@@ -1,7 +1,7 @@
 //! The way back: hosts first, then classes from the highest down, staggered, each behind a gate on the charge, so that
 //! an interruption in the middle of it can still be borne. Moves home come last.
 
-use super::prepare::{Cluster, Supply, in_scope, seconds, whole};
+use super::prepare::{Cluster, Supply, seconds, whole};
 use super::words;
 use crate::model::{ActivityState, Name};
 use crate::plan::text::Duration;
@@ -128,9 +128,9 @@ fn start_hosts(cluster: &Cluster<'_>) -> Vec<Vec<Step>> {
         .filter(|s| {
             let server = &cluster.snapshot.servers[*s];
             let mains = server.mains == crate::model::Mains::Present;
-            // One that nobody told to switch off may be off for another reason; it is started if it has work to do.
-            let ours = in_scope(cluster.snapshot, *s)
-                && (server.powered == crate::model::Powered::OffCommanded || best[*s] != usize::MAX);
+            // One that nobody told to switch off may be off for another reason; it is started if it has work to do. The
+            // scope does not matter: a later, smaller interruption must not leave off what an earlier one switched off.
+            let ours = server.powered == crate::model::Powered::OffCommanded || best[*s] != usize::MAX;
             server.powered.is_off() && server.armed && server.starter.is_some() && mains && ours
         })
         .collect();
