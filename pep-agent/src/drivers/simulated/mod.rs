@@ -24,7 +24,7 @@ use crate::engine::ActionOutcome;
 use crate::engine::facts::{InletFacts, LineFacts, ReserveFacts, Role, ServerFacts, Witness};
 
 /// How often the plant is asked, in real time, whether something that takes time is done.
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(4);
 
 /// Lets real time pass. An agent has the machine's, a simulation of many agents one of its own.
 pub trait Sleeper: std::fmt::Debug {
