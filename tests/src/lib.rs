@@ -7,3 +7,4 @@ pub mod demo;
 pub mod nut;
 pub mod process;
 pub mod tshark;
+pub mod work;
