@@ -1,5 +1,6 @@
 //! What this agent can take into a plan at all, by its own file.
 
+use power_policy::model::Name;
 use power_policy::plan::{HostState, Verb};
 
 use super::facts::{ActivityKey, Inventory, Role};
@@ -64,27 +65,33 @@ pub(super) fn fault_of(inventory: &Inventory, step: &StepKind) -> Option<StepFau
             let permitted = match state {
                 HostState::On => thing.facts.can_power,
                 HostState::Standby => thing.facts.role == Role::Custodian,
-                // A server whose agent is the custodian of a reserve or line goes to standby, never off: nobody would
-                // switch that line any more.
-                HostState::Off => {
-                    thing.facts.role == Role::Custodian
-                        && thing.facts.can_power
-                        && thing.facts.starter.is_some()
-                        && !is_custodian(inventory)
-                }
+                // Every plan ends with the halts of the servers whose energy ends, whoever could start them again; when
+                // one is due, `halt_fault` looks at it. Refused here, it would take the rest of the plan with it.
+                HostState::Off => thing.facts.role == Role::Custodian,
             };
             (!permitted).then_some(StepFault::Denied)
         }
     }
 }
 
-fn is_custodian(inventory: &Inventory) -> bool {
-    inventory
-        .reserves
-        .values()
-        .any(|thing| thing.facts.role == Role::Custodian)
-        || inventory
-            .lines
-            .values()
-            .any(|thing| thing.facts.role == Role::Custodian)
+/// Why a server must not go off now, although the plan that says so is installed.
+///
+/// It may where its starter brings it back and nothing is in its agent's custody. Otherwise only without mains, as the
+/// clean end of its own energy; and never while its agent is the custodian of a line, which nobody would switch any
+/// more.
+pub(super) fn halt_fault(inventory: &Inventory, server: &Name, is_mains_lost: bool) -> Option<&'static str> {
+    let thing = inventory.servers.get(server)?;
+    let keeps = |role: &Role| *role == Role::Custodian;
+    let keeps_line = inventory.lines.values().any(|thing| keeps(&thing.facts.role));
+    let keeps_reserve = inventory.reserves.values().any(|thing| keeps(&thing.facts.role));
+    let comes_back = thing.facts.starter.is_some() && !keeps_reserve;
+    if keeps_line {
+        Some("it stays on: nobody else would switch the lines in its agent's custody")
+    } else if !comes_back && !is_mains_lost {
+        Some(
+            "it stays on while it has mains: no starter is named, or its agent is the custodian of a reserve",
+        )
+    } else {
+        None
+    }
 }

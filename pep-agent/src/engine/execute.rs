@@ -125,6 +125,14 @@ impl Engine {
         if let Some(fault) = check::fault_of(&self.inventory, kind) {
             return Settled(Outcome::Refused, fault.to_string());
         }
+        if let StepKind::Host {
+            server,
+            state: HostState::Off,
+        } = kind
+            && let Some(why) = check::halt_fault(&self.inventory, server, self.lost.is_some())
+        {
+            return Settled(Outcome::Refused, why.to_owned());
+        }
         let is_local_verb = matches!(
             kind,
             StepKind::Activity {

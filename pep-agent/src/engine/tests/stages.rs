@@ -218,7 +218,6 @@ fn rows_that_are_not_ours_are_refused_at_install() {
         divert(3, "tie", "ups1", 400_001),
         divert(4, "tie", "ups9", 1),
         divert(5, "tie", "ups1", 400_000),
-        host(1, HostState::Off),
     ];
     let faults = engine.check(&plan(1, vec![stage(1, steps)])).unwrap_err();
     let faults: Vec<String> = faults
@@ -235,10 +234,53 @@ fn rows_that_are_not_ours_are_refused_at_install() {
             "pwrDivert.2 NotCustodian",
             "pwrDivert.3 OverLimit",
             "pwrDivert.4 OverLimit",
-            // Custodian of a line: it goes to standby, never off.
-            "pwrHost.1 Denied",
         ]
     );
+}
+
+#[test]
+fn a_custodian_takes_the_halt_at_the_end_of_a_plan_and_halts_only_without_mains() {
+    let with_halt = |generation| {
+        let stages = vec![stage(
+            1,
+            vec![act(1, "batch", Verb::Stop), host(1, HostState::Off)],
+        )];
+        plan(generation, stages)
+    };
+    let mut inventory = inventory();
+    inventory.activities.remove(&key("gold"));
+    inventory
+        .reserves
+        .insert(name("ups1"), Thing::new(reserve(Role::Custodian)));
+    let mut engine = engine_of(inventory.clone(), true);
+    assert_eq!(engine.check(&with_halt(1)), Ok(()));
+    engine.install(0, with_halt(1), Some(1));
+    let stops = ids(&mut engine);
+    finish(&mut engine, 10, stops[0], "batch", ActivityState::Stopped);
+    assert_eq!(kinds(&mut engine), []);
+    let refused = &engine.results()[1].record;
+    assert_eq!(refused.outcome, Outcome::Refused);
+    assert!(
+        refused.reason.contains("while it has mains"),
+        "{}",
+        refused.reason
+    );
+
+    engine.observe(20, 20, Observation::Inlet(name("feedA"), Mains::Absent));
+    engine.install(20, with_halt(2), Some(1));
+    let off = ActionKind::Host {
+        server: name("srv1"),
+        state: HostState::Off,
+    };
+    assert_eq!(kinds(&mut engine), [off]);
+
+    // Who switches a line stays.
+    inventory.lines.insert(name("tie"), Thing::new(line()));
+    let mut engine = engine_of(inventory, true);
+    engine.observe(0, 0, Observation::Inlet(name("feedA"), Mains::Absent));
+    engine.install(0, plan(1, vec![stage(1, vec![host(1, HostState::Off)])]), Some(1));
+    assert_eq!(kinds(&mut engine), []);
+    assert_eq!(engine.results()[0].record.outcome, Outcome::Refused);
 }
 
 #[test]
