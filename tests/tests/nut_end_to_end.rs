@@ -1,7 +1,7 @@
 //! Real input and real work: two of NUT's `upsd` with dummy UPSes behind them, processes of two classes under two
 //! agents, and a PDP. The mains goes, the batteries get low, the mains comes back.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use pdp_server::api::{ActivityStatus, Event, EventKind, ReserveStatus, Status};
 use pdp_server::io::admin::AdminClient;
 use pep_agent::io::local::{LocalAnswer, LocalRequest, ask};
@@ -174,7 +174,7 @@ fn ups(status: &'static str, percent: u32) -> [(&'static str, &'static str); 3] 
 /// The cluster; everything ends and is removed when it is dropped.
 struct Cluster {
     nodes: Vec<Node>,
-    pdp: Program,
+    _pdp: Program,
     admin: AdminClient,
     address: SocketAddr,
     // Last: the others write into it.
@@ -236,7 +236,7 @@ accounting_seconds = 1
         let nodes = names.iter().map(|name| Node::new(folder.path(), name));
         Ok(Self {
             nodes: nodes.collect::<Result<_>>()?,
-            pdp,
+            _pdp: pdp,
             admin,
             address: status.listen.parse()?,
             _folder: folder,
@@ -250,24 +250,32 @@ accounting_seconds = 1
     }
 
     async fn until(&self, what: &str, mut holds: impl FnMut(&Status) -> bool) -> Result<Status> {
-        let found = wait_for(what, PATIENCE, async || {
+        wait_for(what, PATIENCE, async || {
             let status = self.admin.status().await.ok()?;
             holds(&status).then_some(status)
         })
-        .await;
-        match found {
-            Ok(status) => Ok(status),
-            Err(error) => {
-                let status = self.admin.status().await;
-                let explained = self.admin.explain().await.map(|explained| explained.to_text());
-                let mut said = format!("{error}\n{status:#?}\n{}\n", explained.unwrap_or_default());
-                said.push_str(&self.pdp.last_lines());
-                for node in &self.nodes {
-                    said.push_str(&format!("\n{}: {}", node.name, node.log()));
-                }
-                bail!(said)
-            }
+        .await
+    }
+
+    /// All that there is to know, for whoever reads of a failure.
+    async fn told(&self, error: anyhow::Error) -> anyhow::Error {
+        let mut said = format!("{error}\n");
+        if let Ok(status) = self.admin.status().await {
+            said.push_str(&format!("{:#?}\n{:#?}\n", status.activities, status.reserves));
         }
+        if let Ok(explained) = self.admin.explain().await {
+            said.push_str(&explained.to_text());
+        }
+        for event in self.events(0).await.unwrap_or_default() {
+            said.push_str(&format!(
+                "{} ms {:?}: {}\n",
+                event.at_millis, event.kind, event.text
+            ));
+        }
+        for node in &self.nodes {
+            said.push_str(&format!("\n{}:\n{}", node.name, node.log()));
+        }
+        anyhow::anyhow!(said)
     }
 
     /// The events after number `since`.
@@ -320,11 +328,13 @@ fn is_act(event: &Event) -> bool {
 
 #[tokio::test]
 async fn a_low_class_makes_way_on_battery_and_all_runs_again_on_line() {
-    ride().await.unwrap();
+    let mut cluster = Cluster::start(&["node-1", "node-2"]).await.unwrap();
+    if let Err(error) = ride(&mut cluster).await {
+        panic!("{}", cluster.told(error).await);
+    }
 }
 
-async fn ride() -> Result<()> {
-    let mut cluster = Cluster::start(&["node-1", "node-2"]).await?;
+async fn ride(cluster: &mut Cluster) -> Result<()> {
     let address = cluster.address;
     for node in &mut cluster.nodes {
         node.start_agent(address)?;
@@ -481,11 +491,13 @@ async fn ride() -> Result<()> {
 
 #[tokio::test]
 async fn a_missing_upsd_is_one_line_and_the_agent_goes_on() {
-    without_upsd().await.unwrap();
+    let mut cluster = Cluster::start(&["node-1"]).await.unwrap();
+    if let Err(error) = without_upsd(&mut cluster).await {
+        panic!("{}", cluster.told(error).await);
+    }
 }
 
-async fn without_upsd() -> Result<()> {
-    let mut cluster = Cluster::start(&["node-1"]).await?;
+async fn without_upsd(cluster: &mut Cluster) -> Result<()> {
     let address = cluster.address;
     let node = &mut cluster.nodes[0];
     node.nut.kill_daemon()?;
