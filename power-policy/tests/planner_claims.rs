@@ -262,3 +262,42 @@ fn c13_one_server_sheds_from_the_lowest_class_up_as_its_reserve_dwindles() {
         "{charges:?}"
     );
 }
+
+/// A reserve whose figures are stale is no empty one: its own server goes on with it, and nobody else counts on it.
+#[test]
+fn a_stale_reserve_feeds_its_own_server_and_no_other() {
+    let mut snapshot = four_servers().blackout().build();
+    let bronze_of = |snapshot: &Snapshot| {
+        let plan = plan(snapshot, None, &PowerPolicy::default());
+        (
+            stop_stage(&plan, "bronze-s2").map(|stage| trigger(&plan, stage)),
+            plan,
+        )
+    };
+    let reserve = snapshot
+        .reserves
+        .iter_mut()
+        .find(|r| r.name.as_str() == "ups-s2")
+        .unwrap();
+    reserve.state = ReserveState::Unknown;
+    let (stale, plan) = bronze_of(&snapshot);
+    assert!(
+        diverts(&plan)
+            .iter()
+            .all(|(_, _, reserve, _, milliwatts)| reserve != "ups-s2" || *milliwatts == 0)
+    );
+    let refusals = format!("{:?}", plan.refusals);
+    assert!(
+        refusals.contains("it counts for its own servers only"),
+        "{refusals}"
+    );
+
+    let reserve = snapshot
+        .reserves
+        .iter_mut()
+        .find(|r| r.name.as_str() == "ups-s2")
+        .unwrap();
+    reserve.charge_millijoules = reserve.cutoff_millijoules;
+    let (empty, _) = bronze_of(&snapshot);
+    assert_ne!(stale, empty, "with nothing left it ends at another time");
+}

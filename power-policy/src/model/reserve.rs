@@ -90,9 +90,12 @@ pub struct Reserve {
 
 impl Reserve {
     /// Energy that may be drawn from the store (before the inverter), or 0 where it cannot be used.
+    ///
+    /// One whose state is unknown is stale, not empty: its own servers go on with its last figure, aged, and nobody
+    /// else counts on it. One that was never read holds nothing that is known of.
     pub fn drawable_millijoules(&self) -> u64 {
         match self.state {
-            ReserveState::Fault | ReserveState::Unknown => 0,
+            ReserveState::Fault => 0,
             _ => self.charge_millijoules.saturating_sub(self.cutoff_millijoules),
         }
     }

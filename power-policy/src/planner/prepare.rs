@@ -5,7 +5,7 @@
 
 use crate::model::{
     Activity, ActivityState, Cause, Changeover, LineMode, LineState, Mains, Name, PowerPolicy, Powered,
-    Priority, Scope, Snapshot,
+    Priority, ReserveState, Scope, Snapshot,
 };
 
 use super::islands::Islands;
@@ -610,7 +610,8 @@ fn stores(snapshot: &Snapshot, policy: &PowerPolicy) -> Vec<Store> {
             let efficiency = f64::from(reserve.efficiency_permille.clamp(1, 1_000)) / 1_000.0;
             let usable_at_all = reserve.efficiency_permille > 0 && reserve.max_discharge_milliwatts > 0;
             let dead_age = policy.report_period_millis.saturating_mul(DEAD_PERIODS);
-            let fresh = policy.report_period_millis == 0 || reserve.age_millis <= dead_age;
+            let fresh = reserve.state != ReserveState::Unknown
+                && (policy.report_period_millis == 0 || reserve.age_millis <= dead_age);
             Store {
                 energy: if usable_at_all {
                     reserve.usable_millijoules() as f64
