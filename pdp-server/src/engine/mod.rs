@@ -327,15 +327,21 @@ impl Engine {
     /// Takes up what the journal told: PEPs are awaited, the plan in force goes on.
     fn resume(&mut self) {
         let until = self.now.saturating_add(self.settings.await_millis);
-        let facts: Vec<(Name, Arc<PepFacts>)> = self
+        let reports: Vec<(Name, Arc<PepFacts>)> = self
             .state
             .facts
             .iter()
             .map(|(n, f)| (n.clone(), Arc::clone(f)))
             .collect();
-        for (pep, facts) in facts {
+        for (pep, facts) in reports {
             self.index_activities(&pep, None, Some(&facts));
-            let is_off = facts.servers.iter().any(|s| self.state.off.contains_key(&s.name));
+            // A server that was switched off took its agent with it; whoever only watches it is awaited.
+            let own = |s: &&facts::ServerFact| s.role == facts::Role::Custodian;
+            let is_off = facts
+                .servers
+                .iter()
+                .filter(own)
+                .any(|s| self.state.off.contains_key(&s.name));
             let peer = Peer {
                 facts: Some(facts),
                 heard_at: self.now,
@@ -415,10 +421,10 @@ impl Engine {
             .min();
         [
             self.view_due,
-            // A wish that waits for results is looked at when they come.
+            // A wish that waits for something is looked at when that comes.
             self.plan_due
                 .as_ref()
-                .filter(|w| w.urgent || !self.execution.is_busy())
+                .filter(|w| !self.is_put_off(w))
                 .map(|w| w.at),
             self.state.machine.next_deadline(),
             self.next_release(),
@@ -553,9 +559,21 @@ impl Engine {
 
     /// Whether the wish for a plan is to be fulfilled now.
     fn is_plan_due(&self) -> bool {
-        self.plan_due.as_ref().is_some_and(|w| {
-            w.at <= self.now && (w.urgent || !(self.execution.is_busy() || self.is_stage_ready()))
-        })
+        self.plan_due
+            .as_ref()
+            .is_some_and(|w| w.at <= self.now && !self.is_put_off(w))
+    }
+
+    /// A plan is not made from half of the cluster: after a restart it waits until all PEPs are back, or were awaited in
+    /// vain. One that is not urgent waits until what was planned before has its results.
+    fn is_put_off(&self, wish: &PlanWish) -> bool {
+        self.is_awaiting() || (!wish.urgent && (self.execution.is_busy() || self.is_stage_ready()))
+    }
+
+    /// Whether PEPs are awaited after a restart.
+    fn is_awaiting(&self) -> bool {
+        let awaited = |p: &Peer| !p.reported && p.awaited_until.is_some_and(|t| t > self.now);
+        self.peers.values().any(awaited)
     }
 
     fn is_known(&self, pep: &Name) -> bool {

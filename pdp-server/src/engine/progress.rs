@@ -357,6 +357,40 @@ impl Engine {
         }
     }
 
+    /// The plan in force is about to be replaced, and with it the rows that would tell of its outstanding diverts. They
+    /// may be carried out or not: they count as commanded, and the line's own report says what is joined.
+    pub(super) fn keep_outstanding_diverts(&mut self) {
+        let outstanding: Vec<(Name, CommandedPair)> = self
+            .execution
+            .steps
+            .iter()
+            .filter(|s| s.deadline.is_some() && !s.settled)
+            .filter_map(|s| match &s.kind {
+                StepKind::Divert {
+                    line,
+                    reserve,
+                    server,
+                    milliwatts,
+                } if *milliwatts > 0 => {
+                    let pair = CommandedPair {
+                        reserve: reserve.clone(),
+                        server: server.clone(),
+                        milliwatts: *milliwatts,
+                    };
+                    Some((line.clone(), pair))
+                }
+                _ => None,
+            })
+            .collect();
+        for (line, pair) in outstanding {
+            let mut pairs = self.state.joined.get(&line).cloned().unwrap_or_default();
+            pairs.retain(|p| p.reserve != pair.reserve || p.server != pair.server);
+            pairs.push(pair);
+            pairs.sort();
+            self.record(Record::Joined { line, pairs });
+        }
+    }
+
     fn diverted(&mut self, line: &Name, reserve: &Name, server: &Name, milliwatts: u64) {
         let mut pairs = self.state.joined.get(line).cloned().unwrap_or_default();
         pairs.retain(|p| p.reserve != *reserve || p.server != *server);
@@ -590,13 +624,14 @@ impl Engine {
         (at > self.now).then_some(at)
     }
 
-    /// Charge of reserves together, for a trigger; what is not known counts as empty.
-    fn sum_of_charges(&self, reserves: &[Name]) -> u64 {
+    /// Charge of reserves together, for a trigger; none while one of them is not known: after a restart of the PDP a
+    /// custodian that has yet to come back has not run dry.
+    fn sum_of_charges(&self, reserves: &[Name]) -> Option<u64> {
         let sources = self.sources();
-        reserves
-            .iter()
-            .map(|r| sources.charge(r).map_or(0, |(charge, _)| charge))
-            .fold(0, u64::saturating_add)
+        reserves.iter().try_fold(0u64, |sum, r| {
+            let (charge, _) = sources.charge(r)?;
+            Some(sum.saturating_add(charge))
+        })
     }
 
     fn has_fired(&self, stage: &Stage) -> bool {
@@ -609,11 +644,11 @@ impl Engine {
             Trigger::ChargeBelow {
                 reserves,
                 millijoules,
-            } => self.sum_of_charges(reserves) <= *millijoules,
+            } => self.sum_of_charges(reserves).is_some_and(|c| c <= *millijoules),
             Trigger::ChargeAbove {
                 reserves,
                 millijoules,
-            } => self.sum_of_charges(reserves) >= *millijoules,
+            } => self.sum_of_charges(reserves).is_some_and(|c| c >= *millijoules),
             Trigger::Delay { millis } => self.now >= self.execution.last_at.saturating_add(*millis),
             // Local stages alone wait for this.
             Trigger::MainsLost => false,

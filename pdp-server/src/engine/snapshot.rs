@@ -412,9 +412,9 @@ impl<'a> Sources<'a> {
     }
 
     /// What a line carries. The wire tells which members are joined, not which reserve is for which server nor how
-    /// much: where plans have commanded pairs, those count; what is joined beyond them is assumed to be able to carry
-    /// the line's whole power.
-    fn joined(&self, name: &Name, fact: &LineFact, reserves: &Index, servers: &Index) -> Vec<Joined> {
+    /// much: where plans have commanded pairs, those count; what is joined beyond them (the journal was lost) is
+    /// assumed to share what the line can still carry.
+    fn joined(&self, name: &Name, fact: &'a LineFact, reserves: &Index, servers: &Index) -> Vec<Joined> {
         if fact.state == LineState::Open {
             return Vec::new();
         }
@@ -435,16 +435,32 @@ impl<'a> Sources<'a> {
                 });
             }
         }
-        for r in &ins {
-            for s in &outs {
-                if known_ins.contains(r) && known_outs.contains(s) {
-                    continue;
-                }
+        // Members that are joined and belong to no commanded pair: with each other if there are such at both ends.
+        let rest = |on: &BTreeSet<&'a Name>, known: &BTreeSet<&Name>| -> Vec<&'a Name> {
+            on.iter().copied().filter(|n| !known.contains(n)).collect()
+        };
+        let (more_ins, more_outs) = (rest(&ins, &known_ins), rest(&outs, &known_outs));
+        if more_ins.is_empty() && more_outs.is_empty() {
+            return pairs.into_iter().collect();
+        }
+        let all = |some: Vec<&'a Name>, on: BTreeSet<&'a Name>| {
+            if some.is_empty() {
+                on.into_iter().collect()
+            } else {
+                some
+            }
+        };
+        let (more_ins, more_outs) = (all(more_ins, ins), all(more_outs, outs));
+        let known: u64 = pairs.iter().map(|p| p.milliwatts).fold(0, u64::saturating_add);
+        let count = u64::try_from(more_ins.len() * more_outs.len()).unwrap_or(u64::MAX);
+        let each = fact.max_milliwatts.saturating_sub(known) / count.max(1);
+        for r in &more_ins {
+            for s in &more_outs {
                 if let (Some(r), Some(s)) = (reserves.of(r), servers.of(s)) {
                     pairs.insert(Joined {
                         reserve: ReserveId(r),
                         server: ServerId(s),
-                        milliwatts: fact.max_milliwatts,
+                        milliwatts: each,
                     });
                 }
             }

@@ -155,6 +155,52 @@ fn a_restart_while_servers_are_off_still_brings_them_back() {
 }
 
 #[test]
+fn a_reserve_that_is_not_reported_yet_is_not_taken_for_empty() {
+    let mut w = World::new(settings(), rack());
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    w.pass(400_000);
+    let all = w.records.len();
+    let up: Vec<Name> = w.connected.iter().cloned().collect();
+    w.restart(settings(), all);
+    // The servers are back before the rack, whose reserves the next stage waits for.
+    for n in up.iter().filter(|n| n.as_str() != "rack") {
+        w.connect(n);
+    }
+    w.pass(5_000);
+    assert!(w.runs("db") && w.runs("web"), "{}", w.log());
+    w.connect(&name("rack"));
+    w.pass(60_000);
+    assert!(w.runs("db") && w.runs("web"), "{}", w.log());
+}
+
+#[test]
+fn a_line_that_a_replaced_plan_was_switching_is_known_for_what_it_carries() {
+    let mut peps = rack();
+    peps[0].slow = true;
+    let mut w = World::new(settings(), peps);
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    // The debounce ends while the rack still switches for the plan before.
+    w.pass(4_000);
+    let rack = w.peps.get_mut(&name("rack")).unwrap();
+    rack.slow = false;
+    rack.work();
+    w.report(&name("rack"));
+    w.pass(1_000);
+    for line in w.engine.status().lines {
+        let capped: u64 = line.carries.iter().map(|c| c.milliwatts).sum();
+        assert!(
+            capped <= 500_000,
+            "{line:?} carries more than it can\n{}",
+            w.log()
+        );
+    }
+    w.pass(60_000);
+    assert!(w.runs("db"), "{}", w.log());
+}
+
+#[test]
 fn a_server_that_dies_dirty_is_seen_off_and_brought_back() {
     let mut w = World::new(settings(), rack());
     w.pass(5_000);
