@@ -6,7 +6,6 @@ mod common;
 use common::executor::plant_of;
 use common::generate::{MATRICES, Traits, generate};
 use common::*;
-use power_policy::checker::check;
 use power_policy::model::*;
 use power_policy::plan::{Plan, StepKind, Trigger};
 use power_policy::planner::plan;
@@ -183,16 +182,6 @@ proptest! {
             };
             prop_assert!(close, "{a:?} {b:?}");
         }
-    }
-
-    /// Smooth clusters of any size and shape: the checker finds nothing.
-    #[test]
-    fn no_violation_in_smooth_clusters_that_fail_whole(traits in traits()) {
-        let snapshot = generate(&Traits { rough: false, partial: false, ..traits }).build();
-        let policy = PowerPolicy::default();
-        let plan = plan(&snapshot, None, &policy);
-        let found = check(&snapshot, &plan, &policy);
-        prop_assert!(found.is_empty(), "{found:?}");
     }
 
     /// No snapshot makes it panic, whatever the phase.

@@ -306,40 +306,43 @@ impl Script<'_, '_> {
 
     /// Time until a promise is used up whose reserve has something else to keep.
     fn promise_due(&self) -> f64 {
+        let cluster = self.cluster;
+        let forward = &self.forward;
+        let key_of_feed = |f: &super::prepare::Feed| (f.server, f.link, f.store);
+        // How many promises each reserve has, and which servers, lines and reserves have one that waits for its place.
+        let mut promises = vec![0_usize; cluster.stores.len()];
+        let mut waiting_server = vec![false; cluster.nodes.len()];
+        let mut waiting_link = vec![false; cluster.links.len()];
+        let mut waiting_store = vec![false; cluster.stores.len()];
+        for loan in self.loans.iter().filter(|l| l.energy > 1.0) {
+            promises[loan.store] += 1;
+            let key = (loan.server, loan.link, loan.store);
+            if forward.feeds.binary_search_by_key(&key, key_of_feed).is_err() {
+                waiting_server[loan.server] = true;
+                waiting_link[loan.link] = true;
+                waiting_store[loan.store] = true;
+            }
+        }
         let mut due = f64::INFINITY;
-        for (feed, watts) in self.forward.feeds.iter().zip(&self.forward.feed_watts) {
+        for (feed, watts) in forward.feeds.iter().zip(&forward.feed_watts) {
             let key = (feed.link, feed.store, feed.server);
-            if *watts <= 0.0 || !commandable(self.cluster, feed) || self.settled.contains(&key) {
+            if *watts <= 0.0 || !commandable(cluster, feed) || self.settled.contains(&key) {
                 continue;
             }
             let left = self
                 .loans
-                .iter()
-                .find(|l| (l.link, l.store, l.server) == key)
+                .binary_search_by_key(&key_of_feed(feed), |l| (l.server, l.link, l.store))
+                .ok()
+                .and_then(|at| self.loans.get(at))
                 .map_or(0.0, |l| l.energy);
-            let at_home = self.cluster.stores[feed.store].homes.iter().any(|s| {
+            let at_home = cluster.stores[feed.store].homes.iter().any(|s| {
                 // A server on mains keeps its protection.
-                let keeps = matches!(
-                    self.cluster.nodes[*s].supply,
-                    Supply::Battery | Supply::Mains | Supply::Unknown
-                );
-                self.forward.on[*s] && *s != feed.server && keeps
+                let keeps = cluster.nodes[*s].supply != Supply::Dark;
+                forward.on[*s] && *s != feed.server && keeps
             });
-            let others = self.loans.iter().any(|l| {
-                let same = l.store == feed.store && l.server != feed.server;
-                same && l.energy > 1.0
-            });
-            // Another promise waits for the place on the line, at the server or at the reserve.
-            let waits = self.loans.iter().any(|l| {
-                let shares = l.server == feed.server || l.link == feed.link || l.store == feed.store;
-                let fed = self
-                    .forward
-                    .feeds
-                    .iter()
-                    .any(|f| (f.link, f.store, f.server) == (l.link, l.store, l.server));
-                shares && !fed && l.energy > 1.0
-            });
-            if (at_home || others || waits) && self.forward.energy[feed.store] > 1.0 {
+            let others = promises[feed.store] > usize::from(left > 1.0);
+            let waits = waiting_server[feed.server] || waiting_link[feed.link] || waiting_store[feed.store];
+            if (at_home || others || waits) && forward.energy[feed.store] > 1.0 {
                 due = due.min(ratio(left, *watts));
             }
         }

@@ -113,11 +113,16 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
             .push(loan);
     }
     for ((_, server), mut loans) in by_server {
+        // What is joined is sorted by server, line and reserve.
         let joined = |l: &Loan| {
+            let key = (l.server, l.link, l.store);
             now.joined
-                .iter()
-                .any(|f| (f.link, f.store, f.server) == (l.link, l.store, l.server))
+                .binary_search_by_key(&key, |f| (f.server, f.link, f.store))
+                .is_ok()
         };
+        let from = now.joined.partition_point(|f| f.server < server);
+        let to = now.joined.partition_point(|f| f.server <= server);
+        let swaps = now.joined[from..to].iter().any(|f| now.energy[f.store] > 1.0);
         let alive: f64 = cluster.nodes[server].stores.iter().map(|r| now.energy[*r]).sum();
         loans.sort_by(|a, b| {
             b.energy
@@ -128,20 +133,11 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
         let mut admitted: Vec<(&Loan, f64)> = Vec::new();
         for loan in loans {
             // Without an own reserve nothing carries the gap of a change-over.
-            let swaps = now
-                .joined
-                .iter()
-                .any(|f| f.server == server && now.energy[f.store] > 1.0);
             let gap = cluster.links[loan.link].needs_bridge && alive <= 1.0 && swaps && !joined(loan);
             let bridged = cluster.snapshot.lines[loan.link].changeover == crate::model::Changeover::Parallel;
             // One that nothing feeds is lost before a slow line is there.
             let slow = cluster.snapshot.lines[loan.link].switch_millis > HOLD_UP_MILLIS;
-            let late = slow
-                && alive <= 1.0
-                && !now
-                    .joined
-                    .iter()
-                    .any(|f| f.server == server && now.energy[f.store] > 1.0);
+            let late = slow && alive <= 1.0 && !swaps;
             if late || (gap && !bridged) || !limits.admits(cluster, loan.link, loan.store, server) {
                 continue;
             }

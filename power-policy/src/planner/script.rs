@@ -65,7 +65,12 @@ impl<'a, 'c> Script<'a, 'c> {
             lost: vec![f64::INFINITY; cluster.placements.len()],
             seen_lost: 0,
             running: cluster.nodes.iter().map(|n| n.placements.clone()).collect(),
-            loans: decision.loans.clone(),
+            loans: {
+                // In the order of feeds, so that one finds the other.
+                let mut loans = decision.loans.clone();
+                loans.sort_by_key(|l| (l.server, l.link, l.store));
+                loans
+            },
             closed: vec![false; cluster.nodes.len()],
             halting: vec![false; cluster.nodes.len()],
             settled: Vec::new(),
@@ -113,10 +118,11 @@ impl<'a, 'c> Script<'a, 'c> {
                     self.forward.output[feed.store],
                 )
                 .max(1.0);
-                if let Some(loan) = self
+                let key = (feed.server, feed.link, feed.store);
+                if let Ok(at) = self
                     .loans
-                    .iter_mut()
-                    .find(|l| (l.link, l.store, l.server) == (feed.link, feed.store, feed.server))
+                    .binary_search_by_key(&key, |l| (l.server, l.link, l.store))
+                    && let Some(loan) = self.loans.get_mut(at)
                 {
                     loan.energy = (loan.energy - watts * step * drain).max(0.0);
                 }
@@ -165,20 +171,26 @@ impl<'a, 'c> Script<'a, 'c> {
         };
         let chosen = choose(self.cluster, &now);
         let old = self.forward.feeds.clone();
-        let key = |f: &Feed| (f.link, f.store, f.server);
+        // Both are sorted by server, line and reserve.
+        let key = |f: &Feed| (f.server, f.link, f.store);
+        let find = |list: &[Feed], feed: &Feed| {
+            list.binary_search_by_key(&key(feed), key)
+                .ok()
+                .and_then(|at| list.get(at).copied())
+        };
         let mut after: Vec<Feed> = Vec::new();
         let (mut less, mut more, mut last) = (Vec::new(), Vec::new(), Vec::new());
         for feed in &old {
-            match chosen.iter().find(|f| key(f) == key(feed)) {
+            match find(&chosen, feed) {
                 Some(new) if (new.watts - feed.watts).abs() <= feed.watts * SAME_CAP => after.push(*feed),
                 Some(new) => {
-                    after.push(*new);
+                    after.push(new);
                     let steps = if new.watts < feed.watts {
                         &mut less
                     } else {
                         &mut more
                     };
-                    steps.extend(self.divert(new, Some(feed)));
+                    steps.extend(self.divert(&new, Some(feed)));
                 }
                 None if !commandable(self.cluster, feed) => after.push(*feed),
                 // A reserve that is empty and nobody's may stay joined: it gives nothing, and switching is wear.
@@ -205,7 +217,7 @@ impl<'a, 'c> Script<'a, 'c> {
             }
         }
         for feed in &chosen {
-            if !old.iter().any(|f| key(f) == key(feed)) {
+            if find(&old, feed).is_none() {
                 after.push(*feed);
                 more.extend(self.divert(feed, None));
             }
