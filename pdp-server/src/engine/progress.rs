@@ -137,7 +137,10 @@ impl Engine {
                     .flat_map(|f| &f.servers)
                     .find(|s| s.name == *server && s.role == super::facts::Role::Custodian);
                 match state {
-                    HostState::On => fact.map_or(300_000, |s| s.boot_millis).saturating_add(15_000),
+                    // It may have to end a halt first.
+                    HostState::On => fact
+                        .map_or(300_000, |s| s.boot_millis.saturating_add(s.halt_millis))
+                        .saturating_add(15_000),
                     HostState::Off => fact.map_or(0, |s| s.halt_millis),
                     HostState::Standby => 0,
                 }

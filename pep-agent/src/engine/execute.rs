@@ -436,7 +436,8 @@ impl Engine {
                 .map(|thing| 2 * u64::from(thing.facts.switch_millis)),
             ActionKind::Host { server, state } => self.inventory.servers.get(server).map(|thing| {
                 let millis = match state {
-                    HostState::On => thing.facts.boot_millis,
+                    // It may have to end a halt first.
+                    HostState::On => thing.facts.boot_millis.saturating_add(thing.facts.halt_millis),
                     _ => thing.facts.halt_millis,
                 };
                 2 * u64::from(millis)

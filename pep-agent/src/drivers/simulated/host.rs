@@ -38,6 +38,14 @@ impl SimulatedHost {
     }
 
     async fn switch_on(&self) -> ActionOutcome {
+        // A halt that has begun completes; nothing can be switched on before that.
+        loop {
+            match self.power().await {
+                Ok(ServerPower::Halting { .. }) => self.simulation.sleeper.sleep(LOOK).await,
+                Ok(_) => break,
+                Err(error) => return ActionOutcome::Failed(error.to_string()),
+            }
+        }
         if let Err(error) = self.simulation.client.start_server(self.name.as_str()).await {
             return outcome(Err(error), "");
         }
