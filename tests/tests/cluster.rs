@@ -4,7 +4,7 @@
 
 use power_policy::interruption::Command;
 use power_policy::model::Scope;
-use power_policy::plant::PlantEventKind;
+use power_policy::plant::{PlantEventKind, ServerPower};
 use system_tests::cluster::{Cluster, scenarios};
 
 const MINUTE: u64 = 60_000;
@@ -144,5 +144,26 @@ fn what_was_being_stopped_when_a_restoration_was_commanded_runs_again() {
         .unwrap();
     cluster
         .run_until("it runs again", 30 * MINUTE, |c| runs_on(c, "right") == ["s2"])
+        .unwrap();
+}
+
+/// A halt that was begun completes, and the server is then started again.
+#[test]
+fn a_server_that_halts_when_a_restoration_is_commanded_is_started_again() {
+    let mut cluster = Cluster::new(&scenarios::pair_by_qos("gold", "bronze"), 5).unwrap();
+    cluster.pass(20_000).unwrap();
+    cluster.command(Command::Interrupt(Scope::Cluster)).unwrap();
+    cluster
+        .run_until("the server halts", MINUTE, |c| {
+            let power = c.plant(|plant| plant.read_server("s2").unwrap().power);
+            matches!(power, ServerPower::Halting { .. })
+        })
+        .unwrap();
+    cluster.pass(100).unwrap();
+    cluster.command(Command::Restore).unwrap();
+    cluster
+        .run_until("everything runs again", 10 * MINUTE, |c| {
+            runs_on(c, "right") == ["s2"]
+        })
         .unwrap();
 }

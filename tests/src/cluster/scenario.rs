@@ -292,6 +292,8 @@ pub struct Scenario {
     lines: Vec<Line>,
     activities: Vec<Activity>,
     policy: Vec<(String, Value)>,
+    cops: Vec<(String, Value)>,
+    reading_seconds: Option<u32>,
     observing: BTreeSet<String>,
 }
 
@@ -356,6 +358,20 @@ impl Scenario {
     pub fn policy(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.policy.push((key.to_owned(), value.into()));
         self
+    }
+
+    /// A key of the PDP's `[cops]`.
+    #[must_use]
+    pub fn cops(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.cops.push((key.to_owned(), value.into()));
+        self
+    }
+
+    /// How often agents send readings, and the PDP expects them, in real seconds.
+    #[must_use]
+    pub fn reading_seconds(mut self, seconds: u32) -> Self {
+        self.reading_seconds = Some(seconds);
+        self.cops("accounting_seconds", i64::from(seconds))
     }
 
     /// That agent only observes.
@@ -444,6 +460,7 @@ impl Scenario {
             }),
         );
         put(&mut root, "policy", self.policy.iter().cloned().collect());
+        put(&mut root, "cops", self.cops.iter().cloned().collect());
         text(root)
     }
 
@@ -542,7 +559,11 @@ impl Scenario {
             ("mode", mode.into()),
         ]);
         put(&mut root, "agent", agent);
-        put(&mut root, "pdp", table([("address", pdp_address.into())]));
+        let mut pdp = table([("address", pdp_address.into())]);
+        if let Some(seconds) = self.reading_seconds {
+            pdp.insert("reading_seconds".to_owned(), integer(seconds));
+        }
+        put(&mut root, "pdp", pdp);
         put(&mut root, "plant", table([("socket", "plant.sock".into())]));
         root
     }
