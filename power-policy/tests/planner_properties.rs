@@ -106,7 +106,7 @@ fn renamed(plan: &Plan, rename: &dyn Fn(&Name) -> Name) -> Vec<(u32, Trigger, Ve
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, rng_seed: proptest::test_runner::RngSeed::Fixed(7), ..ProptestConfig::default() })]
 
     /// The same snapshot gives the same plan, and planning again with nothing changed asks for nothing new.
     #[test]
