@@ -400,34 +400,3 @@ fn replaying_the_journal_gives_the_same_state() {
     assert_eq!((state.term, state.generation), (live.term, live.generation));
     assert_eq!(state.machine.phase(), live.machine.phase());
 }
-
-#[test]
-fn slow_results_do_not_put_off_the_next_stage() {
-    // The custodian of the line takes longer for its lines than the plan's period.
-    let mut peps = two_nodes();
-    for l in &mut peps[1].facts.lines {
-        l.switch_millis = 60_000;
-    }
-    peps[1].slow = true;
-    let mut w = World::new(settings(), peps);
-    w.pass(5_000);
-    w.mains(Mains::Absent);
-    w.pass(45_000);
-    assert!(
-        w.runs("batch-a"),
-        "the first stage is still under way\n{}",
-        w.log()
-    );
-    let b = name("b");
-    let pep = w.peps.get_mut(&b).unwrap();
-    pep.slow = false;
-    pep.work();
-    let plans = w.engine.status().counts.plans;
-    w.report(&b);
-    assert_eq!(w.engine.status().counts.plans, plans, "{}", w.log());
-    assert!(
-        !w.runs("batch-a"),
-        "what was planned is begun before it is planned anew\n{}",
-        w.log()
-    );
-}
