@@ -13,8 +13,8 @@ CARGO ?= cargo
 .PHONY: demo test bench fuzz deps lint
 
 demo:
-	$(CARGO) build --locked --release --bins
-	$(CARGO) run --locked --release --quiet --package system-tests --bin demo -- --report report/demo
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) run --locked --quiet --package system-tests --bin demo -- --report report/demo
 
 test: deps lint
 	$(CARGO) build --locked --workspace --bins
