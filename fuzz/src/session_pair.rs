@@ -16,7 +16,7 @@ use cops_codec::{
     session::{
         CloseCause, CommandError, DecisionId, Moment, PdpCommand, PdpConfig, PdpEvent, PdpSession, PeerFault,
         PepCommand, PepConfig, PepEvent, PepSession, RequestId, SessionLimits,
-        pdp::{Acceptance, PepRegistry, Synchronize},
+        pdp::{Acceptance, Done, PepRegistry, Synchronize},
         pep::{ClientEnd, ClientOpening, Outcome, RequestBody, UnsolicitedReport},
     },
     wire::{
@@ -72,6 +72,10 @@ struct Pair {
     /// still under way for the former opening from what is for a new one. So the PEP does not open one again that it knows
     /// to have ended; and what crossed with a CC may be taken for a message without an opening.
     over: BTreeSet<ClientType>,
+    /// SSQs whose SSC has not come.
+    synchronizing: BTreeSet<(ClientType, Option<ClientHandle>)>,
+    /// A REQ said that its state goes on, and the program may never have gone on.
+    is_unfinished: bool,
     registry: PepRegistry<u32>,
     connection: u32,
 }
@@ -127,6 +131,8 @@ impl Pair {
             to_send: VecDeque::new(),
             ends: BTreeMap::new(),
             over: BTreeSet::new(),
+            synchronizing: BTreeSet::new(),
+            is_unfinished: false,
             registry: PepRegistry::new(core::time::Duration::from_secs(600), 4),
             connection: 0,
         }
@@ -200,7 +206,13 @@ impl Pair {
                             .unwrap_or(ClientHandle::from(77)),
                     ),
                 };
-                self.tell_pdp(PdpCommand::Synchronize { client_type, handle });
+                let command = PdpCommand::Synchronize {
+                    client_type,
+                    handle: handle.clone(),
+                };
+                if self.pdp.handle_command(self.now, command).is_ok() {
+                    self.synchronizing.insert((client_type, handle));
+                }
             }
             12..=14 => {
                 let octets = 1 + 4 * usize::from(input.u8());
@@ -276,6 +288,7 @@ impl Pair {
         full_state: bool,
         more_follows: bool,
     ) {
+        self.is_unfinished |= more_follows;
         let request = RequestBody {
             full_state,
             more_follows,
@@ -362,11 +375,11 @@ impl Pair {
             held: self.registry.take_held(&pep_id(), client_type, self.now),
             ..Acceptance::new(client_type, KaTimer(input.u8().into()))
         };
-        let is_accepted = self
-            .pdp
-            .handle_command(self.now, PdpCommand::Accept(acceptance))
-            .is_ok();
-        if is_accepted {
+        let done = self.pdp.handle_command(self.now, PdpCommand::Accept(acceptance));
+        if let Ok(Done::Accepted { synchronizing, .. }) = done {
+            if synchronizing {
+                self.synchronizing.insert((client_type, None));
+            }
             self.registry.accepted(pep_id(), client_type, self.connection);
         }
         self.drain();
@@ -466,6 +479,8 @@ impl Pair {
         self.decisions.clear();
         self.to_send.clear();
         self.over.clear();
+        self.synchronizing.clear();
+        self.is_unfinished = false;
     }
 
     fn drain(&mut self) {
@@ -524,9 +539,16 @@ impl Pair {
                     "the PEP sent what it must not: {fault}"
                 );
             }
+            PdpEvent::Synchronized {
+                client_type, handle, ..
+            } => assert!(
+                self.synchronizing.remove(&(client_type, handle)),
+                "an SSC for an SSQ"
+            ),
             PdpEvent::ClientClosed {
                 client_type, cause, ..
             } => {
+                self.synchronizing.retain(|(of, _)| *of != client_type);
                 self.honest(&cause);
                 self.over.insert(client_type);
                 self.registry.closed(&pep_id(), client_type, &self.connection);
@@ -572,6 +594,11 @@ impl Pair {
     }
 
     fn agree(&self) {
+        assert!(
+            self.is_unfinished || self.synchronizing.is_empty(),
+            "{:?} without an SSC",
+            self.synchronizing
+        );
         for client_type in CLIENT_TYPES {
             assert_eq!(
                 self.pep.is_open(client_type),

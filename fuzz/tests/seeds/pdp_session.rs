@@ -50,6 +50,18 @@ pub(crate) fn seeds(put: Put<'_>) {
     );
     put(
         "pdp_session",
+        "two decisions before their reports",
+        [
+            &installed[..],
+            &OPEN_REQUEST_STATE,
+            &OPEN_REQUEST_STATE,
+            &report(1, true, ReportType::SUCCESS),
+            &report(1, true, ReportType::FAILURE),
+        ]
+        .concat(),
+    );
+    put(
+        "pdp_session",
         "E4 a contingency",
         [
             &installed[..],

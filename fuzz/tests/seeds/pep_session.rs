@@ -122,6 +122,20 @@ pub(crate) fn seeds(put: Put<'_>) {
     );
     put(
         "pep_session",
+        "a report given twice",
+        [
+            &installed[..],
+            &install(1, false),
+            &install(1, false),
+            &report(2),
+            &report(2),
+            &report(1),
+            &report(2),
+        ]
+        .concat(),
+    );
+    put(
+        "pep_session",
         "reports out of order",
         [
             &installed[..],
