@@ -1,7 +1,7 @@
 //! A whole cluster in one process, on one virtual clock: the PDP's node, any number of PEPs' nodes with the drivers of the
 //! program, and the plant.
 //!
-//! Octets pass between the sessions, over [connections](wires) with a latency; the agents' actions pass to the plant
+//! Octets pass between the sessions, over connections (`wires`) with a latency; the agents' actions pass to the plant
 //! through the drivers that the program has, and the plant's readings come back the same way. Nothing is decided here.
 //!
 //! # Contract
