@@ -53,12 +53,13 @@ pub struct Qos {
 }
 
 impl Qos {
-    /// A class with its priority and how long it is to be kept.
+    /// A class with its priority and how long it is to be kept. All classes weigh the same: nothing but these two tells
+    /// them apart.
     pub fn new(name: &str, priority: u16, target_seconds: u64) -> Self {
         Self {
             name: name.to_owned(),
             priority,
-            weight: u32::from(priority).max(1),
+            weight: 1,
             target_seconds: Some(target_seconds),
         }
     }

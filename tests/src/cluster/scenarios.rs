@@ -78,13 +78,16 @@ pub fn pair_by_process(of_left: &str, of_right: &str) -> Scenario {
     pair(scenario, left().process(of_left), right().process(of_right))
 }
 
-/// Two classes of service whose priorities are the parameters (C5).
+/// Two predefined sets that take their priority from a class of service each; the priorities are the parameters, and
+/// nothing else tells the classes apart (C5).
 pub fn pair_with_priorities(of_left: u16, of_right: u16) -> Scenario {
     let scenario = Scenario::new()
         .qos(Qos::new("alpha", of_left, 600))
         .qos(Qos::new("beta", of_right, 600))
-        .rule("qos_class", "alpha", "alpha")
-        .rule("qos_class", "beta", "beta");
+        .set("first", "alpha")
+        .set("second", "beta")
+        .rule("qos_class", "alpha", "first")
+        .rule("qos_class", "beta", "second");
     pair(scenario, left().qos("alpha"), right().qos("beta"))
 }
 
