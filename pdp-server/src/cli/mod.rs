@@ -130,7 +130,8 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("pdp-server: {error:#}");
-            let is_usage = error.downcast_ref::<ConfigError>().is_some();
+            let is_usage = error.downcast_ref::<ConfigError>().is_some()
+                || error.downcast_ref::<UnreadableFile>().is_some();
             ExitCode::from(if is_usage { WRONG_USAGE } else { 1 })
         }
     }
@@ -185,15 +186,30 @@ fn log_to_stderr() {
         .init();
 }
 
+/// A configuration file that cannot be read at all.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: {problem}")]
+struct UnreadableFile {
+    file: String,
+    problem: String,
+}
+
 fn read_config(file: &Path) -> Result<Config> {
     let name = file.display().to_string();
-    let metadata = std::fs::metadata(file).with_context(|| format!("reading {name}"))?;
+    let unreadable = |problem: String| UnreadableFile {
+        file: name.clone(),
+        problem,
+    };
+    let metadata = std::fs::metadata(file).map_err(|error| unreadable(error.to_string()))?;
     let limit = limits::MAX_CONFIG_OCTETS;
-    anyhow::ensure!(
-        metadata.len() <= limit as u64,
-        "{name}: expected at most {limit} octets"
-    );
-    let text = std::fs::read_to_string(file).with_context(|| format!("reading {name}"))?;
+    if metadata.len() > limit as u64 {
+        return Err(unreadable(format!(
+            "expected at most {limit} octets, found {}",
+            metadata.len()
+        ))
+        .into());
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?;
     let mut config = Config::from_toml(&name, &text)?;
     // Relative paths are relative to the file, wherever the program is started.
     let folder = file.parent().unwrap_or(Path::new(""));

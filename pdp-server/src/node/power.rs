@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use cops_codec::client_type::RowId;
 use cops_codec::client_type::numbers::POWER_CLIENT_TYPE;
 use cops_codec::client_type::power::PlanError;
 use cops_codec::client_type::store::{RequestRefused, read_readings};
 use cops_codec::message::{Decision, DecisionBody, Request};
-use cops_codec::provisioning::{ClassError, ClassErrorCode, Contents, Report};
+use cops_codec::provisioning::{ClassError, ClassErrorCode, Contents, Prid, Report};
 use cops_codec::session::pdp::Done;
 use cops_codec::session::{DecisionId, PdpCommand, PdpEvent, RequestId};
 use cops_codec::wire::{ClientHandle, ClientSi, Context as CopsContext, CopsError, ErrorCode, ReportType};
@@ -394,10 +395,15 @@ const fn plan_error(error: PlanError) -> ClassError {
 fn in_words(report: &Report) -> String {
     let mut words = Vec::new();
     if let Some(global) = &report.global {
-        words.push(format!("{global:?}"));
+        words.push(coded(global.code.label(), global.code.0, global.sub_code));
     }
     for error in report.errors.iter().take(MAX_REASONS) {
-        words.push(format!("{}: {:?}", error.prid, error.error));
+        let ClassError { code, sub_code } = error.error;
+        words.push(format!(
+            "{}: {}",
+            row_name(&error.prid),
+            coded(code.label(), code.0, sub_code)
+        ));
     }
     if report.errors.len() > MAX_REASONS {
         words.push(format!("and {} more", report.errors.len() - MAX_REASONS));
@@ -407,4 +413,19 @@ fn in_words(report: &Report) -> String {
     } else {
         words.join("; ")
     }
+}
+
+/// A code by the RFC's name of it, with its sub-code where there is one.
+fn coded(label: Option<&str>, code: u16, sub_code: u16) -> String {
+    let label = label.map_or_else(|| format!("error {code}"), str::to_owned);
+    if sub_code == 0 {
+        label
+    } else {
+        format!("{label} {sub_code}")
+    }
+}
+
+/// A row as `pwrIntake.3`; the bare identifier where it is none that we know.
+fn row_name(prid: &Prid) -> String {
+    RowId::from_prid(prid.as_oid()).map_or_else(|| prid.to_string(), |id| id.to_string())
 }

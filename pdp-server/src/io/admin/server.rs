@@ -56,8 +56,10 @@ pub async fn bind(path: &Path) -> Result<AdminSocket> {
                     path.display()
                 );
             }
-            if UnixStream::connect(path).await.is_ok() {
-                bail!("another PDP listens on {}", path.display());
+            // Refused means that nobody has it open. Anything else, like a full backlog, is a PDP that is only busy.
+            match UnixStream::connect(path).await {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                Ok(_) | Err(_) => bail!("another PDP listens on {}", path.display()),
             }
             std::fs::remove_file(path).with_context(|| format!("replacing {}", path.display()))?;
         }
