@@ -38,7 +38,7 @@ pub struct Options {
 /// How long the first domain alone is without mains, in milliseconds of the plant's time.
 const FIRST_DOMAIN_ALONE_MILLIS: u64 = 120_000;
 /// The mains returns when so little of what could be drawn at first is left, in percent.
-const RETURN_BELOW_PERCENT: u64 = 12;
+const RETURN_BELOW_PERCENT: u64 = 25;
 /// Longest real time that a part of the run may take before the demo gives up.
 const START_WITHIN: Duration = Duration::from_secs(30);
 const DWINDLE_WITHIN: Duration = Duration::from_secs(120);
