@@ -3,7 +3,7 @@
 //! Every line stays as it is, so what is joined may go on draining the own reserve: the thresholds count that. A
 //! server whose reserve its own PEP keeps is told charges; any other is told times.
 
-use super::decide::{Decision, SETTLE_SECONDS};
+use super::decide::SETTLE_SECONDS;
 use super::forward::Forward;
 use super::prepare::{Cluster, Supply, whole};
 use super::words;
@@ -21,11 +21,7 @@ struct Own {
 }
 
 /// The local stages of all PEPs, by PEP and then in order.
-pub(super) fn local_stages(
-    cluster: &Cluster<'_>,
-    decision: Option<&Decision>,
-    central: &[Stage],
-) -> Vec<Stage> {
+pub(super) fn local_stages(cluster: &Cluster<'_>, central: &[Stage]) -> Vec<Stage> {
     let mut servers: Vec<usize> = (0..cluster.nodes.len())
         .filter(|s| cluster.nodes[*s].touchable && cluster.nodes[*s].supply != Supply::Dark)
         .filter(|s| cluster.snapshot.servers[*s].pep.is_some())
@@ -35,7 +31,7 @@ pub(super) fn local_stages(
         pep(a).cmp(&pep(b)).then(a.cmp(b))
     });
     let taken_in = arrivals(cluster, central);
-    let unfed = elapsed_limits(cluster, decision, central);
+    let unfed = elapsed_limits(cluster, central);
     let mut stages = Vec::new();
     let mut order = FIRST_LOCAL_STAGE;
     for s in servers {
@@ -166,7 +162,7 @@ fn lent_watts(cluster: &Cluster<'_>, r: usize, central: &[Stage]) -> f64 {
 
 /// A server whose PEP cannot see its reserve goes by the clock: when what can reach it, with every line as it is after
 /// the stages that need no waiting, is used up. Seconds from now.
-fn elapsed_limits(cluster: &Cluster<'_>, decision: Option<&Decision>, central: &[Stage]) -> Vec<f64> {
+fn elapsed_limits(cluster: &Cluster<'_>, central: &[Stage]) -> Vec<f64> {
     let mut forward = Forward::new(cluster);
     if let Some(first) = central.first().filter(|s| s.order == 0) {
         let mut feeds = forward.feeds.clone();
@@ -175,7 +171,29 @@ fn elapsed_limits(cluster: &Cluster<'_>, decision: Option<&Decision>, central: &
         }
         forward.set_feeds(feeds);
     }
-    let _ = decision;
+    let mut limits = full_draw_limits(cluster, &forward);
+    // The PDP may be lost after that, or as the plan first waits; nothing is stopped by then, at the worst.
+    let mut waiting = forward.clone();
+    let mut feeds = waiting.feeds.clone();
+    let at_once = central
+        .iter()
+        .filter(|s| s.order > 0)
+        .take_while(|s| s.trigger == Trigger::AfterResults);
+    for step in at_once.flat_map(|s| &s.steps) {
+        apply(cluster, &mut feeds, &step.kind);
+    }
+    waiting.set_feeds(feeds);
+    for mut run in [forward, waiting] {
+        run.run_for(super::durations::FOREVER);
+        for (s, at) in &run.lost {
+            limits[*s] = limits[*s].min(*at);
+        }
+    }
+    limits
+}
+
+/// As if each reserve had to carry all it could ever be asked for. Seconds from now.
+fn full_draw_limits(cluster: &Cluster<'_>, forward: &Forward<'_, '_>) -> Vec<f64> {
     let mut limits = vec![f64::INFINITY; cluster.nodes.len()];
     for (s, limit) in limits.iter_mut().enumerate() {
         let node = &cluster.nodes[s];

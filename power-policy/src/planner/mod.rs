@@ -76,13 +76,12 @@ pub fn plan(snapshot: &Snapshot, previous: Option<&Plan>, policy: &PowerPolicy) 
     let anything_on_battery = cluster.nodes.iter().any(|n| n.supply == Supply::Battery);
     if restoring {
         restoration::write(&cluster, &mut plan);
-        plan.stages
-            .extend(local::local_stages(&cluster, None, &plan.stages));
+        plan.stages.extend(local::local_stages(&cluster, &plan.stages));
         standing_forecast(&cluster, previous, &mut plan);
         return plan;
     }
     if snapshot.outage.is_none() || !anything_on_battery {
-        plan.stages = local::local_stages(&cluster, None, &[]);
+        plan.stages = local::local_stages(&cluster, &[]);
         standing_forecast(&cluster, previous, &mut plan);
         return plan;
     }
@@ -122,7 +121,7 @@ fn interruption(cluster: &Cluster<'_>, previous: Option<&Plan>, plan: &mut Plan)
     plan.lambda_micro = decision.lambda.map(|l| whole(l * 1e6));
     refusals(cluster, &decision, &script, plan);
     let central: Vec<Stage> = std::mem::take(&mut script.stages);
-    let local = local::local_stages(cluster, Some(&decision), &central);
+    let local = local::local_stages(cluster, &central);
     plan.stages = central;
     plan.stages.extend(local);
 }
