@@ -122,10 +122,7 @@ fn assert_sound(cluster: &Cluster) {
         );
         assert!(!is_dirty, "{event:?}\n{}", cluster.report());
     }
-    // What agents would do without their PDP is another run than this one.
-    let mut objections = cluster.violations();
-    objections.retain(|objection| !objection.contains("when the controller is dead"));
-    assert_eq!(objections, Vec::<String>::new(), "{}", cluster.report());
+    assert_eq!(cluster.violations(), Vec::<String>::new(), "{}", cluster.report());
 }
 
 fn ended(activity: &'static str) -> impl FnMut(&Cluster) -> bool {

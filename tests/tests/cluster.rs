@@ -167,3 +167,34 @@ fn a_server_that_halts_when_a_restoration_is_commanded_is_started_again() {
         })
         .unwrap();
 }
+
+/// Whenever the PDP is lost for good in an interruption, the agents end everything cleanly by their local stages alone.
+#[test]
+fn whenever_the_pdp_is_lost_nothing_is_stopped_dirty() {
+    for killed_after in (0..=600).step_by(40).map(|seconds| seconds * 1_000 + 50) {
+        let mut cluster = Cluster::new(&scenarios::last_server(), 6).unwrap();
+        cluster.pass(20_000).unwrap();
+        cluster.fail_mains("feed").unwrap();
+        cluster.pass(killed_after).unwrap();
+        cluster.kill_pdp();
+        cluster
+            .run_until("everything has ended", 60 * MINUTE, |c| {
+                c.plant(|plant| plant.activity_reports())
+                    .iter()
+                    .all(|report| report.running_on.is_empty())
+            })
+            .unwrap();
+        let dirty = cluster.plant_events().iter().find(|event| {
+            matches!(
+                event.kind,
+                PlantEventKind::ServerLostPower { .. } | PlantEventKind::ActivityStopped { clean: false, .. }
+            )
+        });
+        assert_eq!(
+            dirty,
+            None,
+            "killed after {killed_after} ms: {}",
+            cluster.report()
+        );
+    }
+}
