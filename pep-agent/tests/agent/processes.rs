@@ -141,9 +141,15 @@ async fn what_ignores_sigterm_is_reported_twice_and_lives() {
     pdp.until("n1", "the start", |peer| outcome(peer) == Some(Outcome::Done))
         .await;
     let output = agent.path().join("state/output/work.log");
-    while std::fs::read_to_string(&output).unwrap_or_default() != "ready\n" {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let ready = async {
+        while std::fs::read_to_string(&output).unwrap_or_default() != "ready\n" {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    // Without a limit a start that never gets there would hang the suite instead of failing it.
+    tokio::time::timeout(crate::pdp::PATIENCE, ready)
+        .await
+        .expect("the started work says that it is ready");
     pdp.push(
         "n1",
         TestPlan::default()
