@@ -30,6 +30,12 @@ pub const MAX_NUT_LINE_OCTETS: usize = 1_024;
 pub const MAX_NUT_LINES: usize = 4_096;
 /// How long a NUT server may take to answer, in real milliseconds.
 pub const NUT_ANSWER_MILLIS: u64 = 5_000;
+/// Largest file of sysfs that is read: the kernel gives a page at most, in octets.
+pub const MAX_SYSFS_FILE_OCTETS: u64 = 4_096;
+/// Entries of `/sys/class/power_supply` that are looked at.
+pub const MAX_POWER_SUPPLIES: usize = 256;
+/// How long the files of a battery may take to be read, in real milliseconds.
+pub const POWER_SUPPLY_ANSWER_MILLIS: u64 = 5_000;
 /// Longest request on the agent's local socket, in octets.
 pub const MAX_LOCAL_REQUEST_OCTETS: usize = 1_024;
 /// Connections to the local socket served at one time.

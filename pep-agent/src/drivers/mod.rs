@@ -10,6 +10,7 @@ pub mod nut;
 pub mod plant_link;
 pub mod plant_protocol;
 pub mod plant_service;
+pub mod power_supply;
 pub mod process;
 pub mod simulated;
 

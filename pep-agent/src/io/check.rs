@@ -67,6 +67,9 @@ fn in_words(config: &AgentConfig, table: &ProcessTable) -> Vec<String> {
         let source = match &reserve.source {
             ReserveSource::Simulated => "simulated".to_owned(),
             ReserveSource::Nut { address, ups, .. } => format!("NUT, {ups} at {address}"),
+            ReserveSource::PowerSupply { class, device, .. } => {
+                format!("the kernel, {}", class.join(device).display())
+            }
         };
         lines.push(format!("reserve {} ({:?}): {source}", reserve.name, reserve.role));
     }

@@ -9,6 +9,7 @@
     clippy::disallowed_types
 )]
 
+mod battery;
 mod operator;
 mod pdp;
 mod plans;

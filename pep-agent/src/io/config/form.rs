@@ -124,6 +124,8 @@ pub(super) struct Domain {
 pub(super) enum ReserveDriver {
     Simulated,
     Nut,
+    #[serde(rename = "power_supply")]
+    PowerSupply,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -146,6 +148,9 @@ pub(super) struct Reserve {
     pub(super) role: Role,
     pub(super) ups: Option<String>,
     pub(super) address: Option<String>,
+    pub(super) device: Option<String>,
+    pub(super) adapter: Option<String>,
+    pub(super) class_dir: Option<String>,
     pub(super) chemistry: Option<Chemistry>,
     pub(super) capacity_wh: Option<f64>,
     pub(super) charge_percent: Option<f64>,

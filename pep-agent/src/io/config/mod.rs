@@ -20,6 +20,7 @@ use power_policy::plant::PlantConfig;
 
 use crate::drivers::command::CommandActivity;
 use crate::drivers::nut::NutFigures;
+use crate::drivers::power_supply::PowerSupplyFigures;
 use crate::drivers::process::{Pattern, StartCommand};
 use crate::engine::facts::{ActivityFacts, ActivityKey, LineFacts, ReserveFacts, Role, ServerFacts, Witness};
 use crate::io::toml_file::{TomlError, TomlFile};
@@ -111,6 +112,17 @@ pub enum ReserveSource {
         ups: String,
         /// What the file says of it.
         figures: NutFigures,
+    },
+    /// From the kernel.
+    PowerSupply {
+        /// The folder of power supplies.
+        class: PathBuf,
+        /// The battery.
+        device: String,
+        /// The adapter that tells of mains; without one, all of the machine's.
+        adapter: Option<String>,
+        /// What the file says of it.
+        figures: PowerSupplyFigures,
     },
 }
 

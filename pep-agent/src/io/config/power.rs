@@ -9,10 +9,11 @@ use super::check::{Place, role, witness};
 use super::form::{self, Form};
 use super::{LineEntry, ReserveEntry, ReserveSource, ServerEntry};
 use crate::drivers::nut::NutFigures;
+use crate::drivers::power_supply::PowerSupplyFigures;
 use crate::engine::facts::{InletFacts, LineFacts, ReserveFacts, Role, ServerFacts, Witness};
 use crate::io::toml_file::{TomlError, TomlFile};
 
-/// How often a UPS is read; NUT's own drivers poll every 2 s.
+/// How often a UPS or battery is read; NUT's own drivers poll every 2 s.
 const NUT_POLL: Duration = Duration::from_secs(2);
 /// NUT's MAXAGE: upsd itself calls data stale after 15 s.
 const NUT_STALE: Duration = Duration::from_secs(15);
@@ -22,6 +23,8 @@ const PLANT_POLL: Duration = Duration::from_millis(200);
 const PLANT_STALE: Duration = Duration::from_secs(5);
 /// Largest battery, in watt-hours (1 MWh).
 const MAX_WH: f64 = 1e6;
+/// Where the kernel shows power supplies.
+const POWER_SUPPLY_CLASS: &str = "/sys/class/power_supply";
 /// The port of NUT (RFC 9271).
 const NUT_PORT: u16 = 3493;
 
@@ -137,6 +140,7 @@ pub(super) fn reserves(
         let place = Place::of(text, "reserve", index);
         let entry = match reserve.driver {
             form::ReserveDriver::Nut => nut_reserve(&place, reserve, servers)?,
+            form::ReserveDriver::PowerSupply => power_supply_reserve(&place, reserve, servers)?,
             form::ReserveDriver::Simulated => {
                 simulated_reserve(&place, reserve, servers, form.plant.is_some())?
             }
@@ -160,6 +164,7 @@ fn nut_reserve(
         ("reference_watts", reserve.reference_watts.is_some()),
     ];
     place.refuse(&given, NOT_SIMULATED)?;
+    refuse_power_supply_keys(place, reserve)?;
     let ups = place.needs("ups", reserve.ups.clone(), "the name of the UPS at its upsd")?;
     if ups.is_empty()
         || !ups
@@ -203,6 +208,74 @@ fn nut_reserve(
     })
 }
 
+fn power_supply_reserve(
+    place: &Place<'_>,
+    reserve: &form::Reserve,
+    servers: &[ServerEntry],
+) -> Result<ReserveEntry, TomlError> {
+    let of_plant = [
+        ("charge_percent", reserve.charge_percent.is_some()),
+        ("recharge_watts", reserve.recharge_watts.is_some()),
+        ("reference_watts", reserve.reference_watts.is_some()),
+    ];
+    place.refuse(&of_plant, NOT_SIMULATED)?;
+    let of_nut = [
+        ("ups", reserve.ups.is_some()),
+        ("address", reserve.address.is_some()),
+        ("nominal_watts", reserve.nominal_watts.is_some()),
+    ];
+    place.refuse(&of_nut, "it is for a NUT reserve")?;
+    let device = place.needs(
+        "device",
+        reserve.device.clone(),
+        "the name of the battery below /sys/class/power_supply, as in \"BAT0\"",
+    )?;
+    for (key, given) in [("device", Some(&device)), ("adapter", reserve.adapter.as_ref())] {
+        if let Some(name) = given
+            && (name.is_empty() || name.starts_with('.') || name.contains('/'))
+        {
+            return place.fail(key, format!("is {name:?}, expected the name of a folder"));
+        }
+    }
+    // A battery's name is its machine's: others have a BAT0 too.
+    let of_machine = servers.first().map(|server| format!("{device}@{}", server.name));
+    let name = reserve.name.clone().or(of_machine);
+    let name = place.needs("name", name, "the name of the reserve, unique in the cluster")?;
+    let facts = reserve_facts(place, reserve, servers, false)?;
+    let figures = PowerSupplyFigures {
+        capacity_joules: facts.capacity_joules,
+        health_permille: permille(place, "health_percent", reserve.health_percent, 1_000)?,
+        cutoff_joules: facts.cutoff_joules,
+        load_milliwatts: optional_milliwatts(place, "load_watts", reserve.load_watts)?,
+    };
+    Ok(ReserveEntry {
+        name: place.name("name", &name)?,
+        source: ReserveSource::PowerSupply {
+            class: reserve.class_dir.as_deref().unwrap_or(POWER_SUPPLY_CLASS).into(),
+            device,
+            adapter: reserve.adapter.clone(),
+            figures,
+        },
+        role: facts.role,
+        mains: facts.mains.clone(),
+        poll: place.duration("poll_seconds", reserve.poll_seconds, NUT_POLL, 0.1)?,
+        stale: place.duration("stale_seconds", reserve.stale_seconds, NUT_STALE, 1.0)?,
+        facts: Some(facts),
+    })
+}
+
+fn refuse_power_supply_keys(place: &Place<'_>, reserve: &form::Reserve) -> Result<(), TomlError> {
+    let given = [
+        ("device", reserve.device.is_some()),
+        ("adapter", reserve.adapter.is_some()),
+        ("class_dir", reserve.class_dir.is_some()),
+    ];
+    place.refuse(
+        &given,
+        "it is for a reserve of the kernel (driver = \"power_supply\")",
+    )
+}
+
 fn simulated_reserve(
     place: &Place<'_>,
     reserve: &form::Reserve,
@@ -216,7 +289,8 @@ fn simulated_reserve(
         ("nominal_watts", reserve.nominal_watts.is_some()),
         ("load_watts", reserve.load_watts.is_some()),
     ];
-    place.refuse(&given, "it is for a NUT reserve")?;
+    place.refuse(&given, "it is for a real reserve")?;
+    refuse_power_supply_keys(place, reserve)?;
     let name = place.needs("name", reserve.name.as_ref(), "the name of the reserve")?;
     let facts = if is_shared {
         let given = [

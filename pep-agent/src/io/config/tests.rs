@@ -143,7 +143,7 @@ fn every_fault_names_line_key_and_what_was_expected() {
         (
             "driver = \"nut\"",
             "driver = \"apc\"",
-            "16:reserve[0].driver: unknown variant `apc`, expected `simulated` or `nut`",
+            "16:reserve[0].driver: unknown variant `apc`, expected one of `simulated`, `nut`, `power_supply`",
         ),
         (
             "ups = \"ups1\"\n",
@@ -350,5 +350,55 @@ fn output_files_stay_in_their_folder() {
             Path::new("/etc/pep/state/output").join(expected),
             "{name}"
         );
+    }
+}
+
+#[test]
+fn a_battery_of_the_kernel() {
+    let of_kernel = "driver = \"power_supply\"\ndevice = \"BAT0\"\nadapter = \"AC\"";
+    let nut = "driver = \"nut\"\nups = \"ups1\"";
+    let config = read(&GOOD.replacen(nut, of_kernel, 1)).unwrap();
+    let reserve = &config.reserves[0];
+    assert_eq!(reserve.name.as_str(), "BAT0@n1");
+    let ReserveSource::PowerSupply {
+        class,
+        device,
+        adapter,
+        figures,
+    } = &reserve.source
+    else {
+        panic!("{:?}", reserve.source)
+    };
+    assert_eq!(class, Path::new("/sys/class/power_supply"));
+    assert_eq!((device.as_str(), adapter.as_deref()), ("BAT0", Some("AC")));
+    assert_eq!(
+        (figures.capacity_joules, figures.cutoff_joules),
+        (360_000, 72_000)
+    );
+    assert_eq!(
+        reserve.facts.as_ref().unwrap().mains,
+        Some((Name::new("feedA").unwrap(), Witness::Inlet))
+    );
+
+    for (text, told) in [
+        (
+            "driver = \"power_supply\"",
+            "device: is missing, expected the name of the battery",
+        ),
+        (
+            "driver = \"power_supply\"\ndevice = \"../BAT0\"",
+            "device: is \"../BAT0\", expected the name of a folder",
+        ),
+        (
+            "driver = \"power_supply\"\ndevice = \"BAT0\"\nups = \"ups1\"",
+            "ups: has no place here: it is for a NUT reserve",
+        ),
+        (
+            "driver = \"nut\"\nups = \"ups1\"\ndevice = \"BAT0\"",
+            "device: has no place here: it is for a reserve of the kernel",
+        ),
+    ] {
+        let error = fault(nut, text);
+        assert!(error.contains(told), "{text}: {error}");
     }
 }

@@ -11,6 +11,7 @@ use crate::drivers::DriverSet;
 use crate::drivers::host::RealHost;
 use crate::drivers::nut::NutReserve;
 use crate::drivers::plant_link::{PlantClient, PlantLinkError};
+use crate::drivers::power_supply::PowerSupplyReserve;
 use crate::drivers::process::{DenyList, ProcessActivity, ProcessTable};
 use crate::drivers::simulated::{
     SimulatedActivity, SimulatedHost, SimulatedLine, SimulatedReserve, Simulation,
@@ -215,6 +216,17 @@ impl Furnishing<'_> {
                     figures,
                 } => {
                     let driver = NutReserve::new(address.clone(), ups.clone(), *figures);
+                    self.drivers
+                        .add_reserve(reserve.name.clone(), Box::new(driver), reserve.poll);
+                }
+                ReserveSource::PowerSupply {
+                    class,
+                    device,
+                    adapter,
+                    figures,
+                } => {
+                    let driver =
+                        PowerSupplyReserve::new(class.clone(), device.clone(), adapter.clone(), *figures);
                     self.drivers
                         .add_reserve(reserve.name.clone(), Box::new(driver), reserve.poll);
                 }
