@@ -9,10 +9,11 @@ use power_policy::plan::text::Duration;
 use power_policy::plan::{Plan, Stage, StepKind, Trigger, Verb};
 
 use super::event::EventKind;
-use super::progress::Execution;
+use super::execution::Execution;
 use super::slice::{Slice, slices};
 use super::state::{CommandedPair, InForce, Issued, Record, Track};
-use super::{Engine, Output, PlanWish};
+use super::wishes::PlanWish;
+use super::{Engine, Output};
 use crate::limits::MAX_ALARMS_SHOWN;
 
 /// Least time between two plans that nothing urgent asks for.
@@ -389,8 +390,8 @@ impl Engine {
     fn tell_plan(&mut self, generation: u64, plan: &Plan, violations: &[String], reason: &str) {
         let scope = match &plan.scope {
             Scope::Cluster => "the cluster".to_owned(),
-            Scope::Domains(d) => format!("domain {}", super::list(d)),
-            Scope::Servers(s) => format!("server {}", super::list(s)),
+            Scope::Domains(d) => format!("domain {}", super::signals::list(d)),
+            Scope::Servers(s) => format!("server {}", super::signals::list(s)),
         };
         let classes: Vec<String> = plan
             .classes

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use power_policy::grouping::{GroupingPolicy, Qos, Target};
+use power_policy::grouping::{Grouping, GroupingPolicy, Qos, Target};
+use power_policy::interruption::CommandOutcome;
 use power_policy::model::{ActivityState, Mains, Name, PowerPolicy, Powered};
 
-use super::super::facts::{Digest, ReserveReading, Role};
+use super::super::facts::{Digest, Readings, ReserveReading, Role};
 use super::super::fixture::*;
+use super::super::slice::Slice;
 use super::super::*;
+use crate::config::PeerPolicy;
 
 fn digest(slice: &Slice) -> Digest {
     Sha256::digest(serde_json::to_vec(slice).unwrap()).into()

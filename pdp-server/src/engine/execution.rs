@@ -1,0 +1,223 @@
+//! How far the plan in force has been carried out.
+
+use std::collections::BTreeMap;
+
+use power_policy::model::Name;
+use power_policy::plan::{HostState, Stage, StepKind, Verb};
+
+use super::Engine;
+use super::facts::Outcome;
+use super::slice::StepKey;
+use super::state::{CommandedPair, InForce, Issued, Record, Track};
+
+/// A central step of the plan in force.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct StepState {
+    pub(super) pep: Name,
+    pub(super) key: StepKey,
+    pub(super) order: u32,
+    pub(super) kind: StepKind,
+    pub(super) outcome: Option<Outcome>,
+    /// When it counts as failed, once its stage is released.
+    pub(super) deadline: Option<u64>,
+    /// Nothing more is expected of it.
+    pub(super) settled: bool,
+}
+
+/// How far the plan in force has been carried out.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Execution {
+    pub(super) generation: u64,
+    pub(super) steps: Vec<StepState>,
+    /// When the last result came, or the last stage was released: the start of delays.
+    pub(super) last_at: u64,
+}
+
+impl Execution {
+    /// Nothing of the plan is done yet.
+    pub(super) fn new(in_force: &InForce, issued: &BTreeMap<Name, Issued>) -> Self {
+        let mut steps = Vec::new();
+        for (pep, i) in issued.iter().filter(|(_, i)| i.generation == in_force.generation) {
+            for stage in i.slice.stages.iter().filter(|s| !s.local) {
+                steps.extend(stage.steps.iter().map(|s| StepState {
+                    pep: pep.clone(),
+                    key: s.key,
+                    order: stage.order,
+                    kind: s.kind.clone(),
+                    outcome: None,
+                    deadline: None,
+                    settled: false,
+                }));
+            }
+        }
+        steps.sort_by(|a, b| (a.order, &a.pep, a.key).cmp(&(b.order, &b.pep, b.key)));
+        Self {
+            generation: in_force.generation,
+            steps,
+            last_at: in_force.made_at,
+        }
+    }
+
+    /// Whether released steps are outstanding.
+    pub(super) fn is_busy(&self) -> bool {
+        self.steps.iter().any(|s| s.deadline.is_some() && !s.settled)
+    }
+
+    /// Whether a released step of this kind is outstanding.
+    pub(super) fn is_under_way(&self, is_it: impl Fn(&StepKind) -> bool) -> bool {
+        self.steps
+            .iter()
+            .any(|s| s.deadline.is_some() && !s.settled && is_it(&s.kind))
+    }
+
+    /// Whether `next` has to wait for released steps. A server that has been switched on takes its time to boot; further
+    /// servers may be switched on meanwhile, all else waits until it is up.
+    pub(super) fn is_held_up(&self, next: &Stage) -> bool {
+        let starts = |kind: &StepKind| {
+            matches!(
+                kind,
+                StepKind::Host {
+                    state: HostState::On,
+                    ..
+                }
+            )
+        };
+        let only_starts = next.steps.iter().all(|s| starts(&s.kind));
+        self.steps
+            .iter()
+            .filter(|s| s.deadline.is_some() && !s.settled)
+            .any(|s| !(only_starts && starts(&s.kind) && s.outcome == Some(Outcome::Done)))
+    }
+}
+
+/// Whether a stage waits for the result of such a step: what only tells an agent something is not waited for.
+fn is_awaited(kind: &StepKind) -> bool {
+    !matches!(
+        kind,
+        StepKind::Intake { .. } | StepKind::Activity { verb: Verb::Run, .. }
+    )
+}
+
+impl Engine {
+    /// How long a step may take by what its agent says, twice, and the way there and back.
+    pub(super) fn limit_millis(&self, kind: &StepKind) -> u64 {
+        let slack = self.settings.slack_millis();
+        let own = match kind {
+            StepKind::Activity { activity, verb, .. } => {
+                let rows = self.rows_of(activity);
+                let of = |f: &dyn Fn(&super::facts::ActivityFact) -> u64| {
+                    rows.iter().map(|r| f(r)).max().unwrap_or(0)
+                };
+                match verb {
+                    Verb::Stop | Verb::MoveOut => of(&|r| r.stop_millis),
+                    Verb::Start | Verb::TakeIn => {
+                        of(&|r| r.move_millis.max(r.stop_millis)).saturating_add(15_000)
+                    }
+                    Verb::Run | Verb::Cap => 0,
+                }
+            }
+            StepKind::Divert { line, .. } => self
+                .peers
+                .values()
+                .filter_map(|p| p.facts.as_deref())
+                .flat_map(|f| &f.lines)
+                .find(|l| l.name == *line)
+                .map_or(0, |l| l.switch_millis),
+            StepKind::Intake { .. } => 0,
+            StepKind::Host { server, state } => {
+                let fact = self
+                    .peers
+                    .values()
+                    .filter_map(|p| p.facts.as_deref())
+                    .flat_map(|f| &f.servers)
+                    .find(|s| s.name == *server && s.role == super::facts::Role::Custodian);
+                match state {
+                    // It may have to end a halt first.
+                    HostState::On => fact
+                        .map_or(300_000, |s| s.boot_millis.saturating_add(s.halt_millis))
+                        .saturating_add(15_000),
+                    HostState::Off => fact.map_or(0, |s| s.halt_millis),
+                    HostState::Standby => 0,
+                }
+            }
+        };
+        own.saturating_mul(2).saturating_add(slack)
+    }
+
+    /// A stage has been released: its steps are awaited from now on.
+    pub(super) fn start_deadlines(&mut self, order: u32, at: u64) {
+        let kinds: Vec<(usize, StepKind)> = self
+            .execution
+            .steps
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| s.order == order && s.deadline.is_none())
+            .map(|(i, s)| (i, s.kind.clone()))
+            .collect();
+        for (i, kind) in kinds {
+            let deadline = at.saturating_add(self.limit_millis(&kind));
+            let expected = self.is_expected(&self.execution.steps[i].pep, &kind);
+            let step = &mut self.execution.steps[i];
+            step.deadline = Some(deadline);
+            step.settled = !is_awaited(&step.kind) || !expected;
+            if let StepKind::Activity {
+                activity,
+                server,
+                verb: Verb::TakeIn,
+                ..
+            } = &kind
+                && let Some(track) = self.state.tracks.get(activity).cloned()
+                && track.host != *server
+            {
+                let moving_to = Some(server.clone());
+                self.retain_track(activity, Track { moving_to, ..track });
+            }
+        }
+        self.execution.last_at = self.now.max(at);
+    }
+
+    /// Whether a result can be expected: the PEP is there (or awaited, or its server is being started), and armed.
+    pub(super) fn is_expected(&self, pep: &Name, _kind: &StepKind) -> bool {
+        let sources = self.sources();
+        let booting = self.execution.steps.iter().any(|s| {
+            s.deadline.is_some()
+                && matches!(&s.kind, StepKind::Host { server, state: HostState::On }
+                    if self.view.servers.get(server).is_some_and(|c| c.pep == *pep))
+        });
+        sources.is_armed(pep) && (sources.is_reachable(pep) || booting)
+    }
+
+    /// The plan in force is about to be replaced, and with it the rows that would tell of its outstanding diverts. They
+    /// may be carried out or not: they count as commanded, and the line's own report says what is joined.
+    pub(super) fn keep_outstanding_diverts(&mut self) {
+        let outstanding: Vec<(Name, CommandedPair)> = self
+            .execution
+            .steps
+            .iter()
+            .filter(|s| s.deadline.is_some() && !s.settled)
+            .filter_map(|s| match &s.kind {
+                StepKind::Divert {
+                    line,
+                    reserve,
+                    server,
+                    milliwatts,
+                } if *milliwatts > 0 => {
+                    let pair = CommandedPair {
+                        reserve: reserve.clone(),
+                        server: server.clone(),
+                        milliwatts: *milliwatts,
+                    };
+                    Some((line.clone(), pair))
+                }
+                _ => None,
+            })
+            .collect();
+        for (line, pair) in outstanding {
+            let mut pairs = self.state.joined.get(&line).cloned().unwrap_or_default();
+            pairs.retain(|p| p.reserve != pair.reserve || p.server != pair.server);
+            pairs.push(pair);
+            pairs.sort();
+            self.record(Record::Joined { line, pairs });
+        }
+    }
+}

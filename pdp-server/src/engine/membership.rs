@@ -1,0 +1,117 @@
+//! Who is part of the cluster, and for how long those are awaited or remembered who are gone.
+
+use power_policy::model::{Name, Phase};
+
+use super::cluster::{self, Peer};
+use super::event::EventKind;
+use super::state::Record;
+use super::{Engine, SETTLE_MILLIS, STANDING_SETTLE_MILLIS, facts};
+
+impl Engine {
+    /// Decides custody anew.
+    pub(super) fn settle_view(&mut self) {
+        self.view_due = None;
+        let reports = self
+            .peers
+            .iter()
+            .filter_map(|(pep, p)| p.facts.as_deref().map(|f| (pep, f)));
+        let view = cluster::resolve(reports, &self.settings.peers, &self.view);
+        let changed = view != self.view;
+        self.view = view;
+        self.view_alarms();
+        let sites = self.sources().sites();
+        let events = self.state.machine.set_sites(self.now, sites);
+        self.machine_events(events);
+        if changed {
+            self.touched = self.activity_peps.keys().cloned().collect();
+        }
+        let within = if self.phase() == Phase::Normal {
+            STANDING_SETTLE_MILLIS
+        } else {
+            SETTLE_MILLIS
+        };
+        if self.phase() != Phase::MainsGood && self.is_structure_news() {
+            self.want_plan_later(within, "what PEPs report has changed");
+        }
+    }
+
+    /// Servers of which a PEP is the custodian.
+    pub(super) fn servers_of(&self, pep: &Name) -> Vec<Name> {
+        let Some(facts) = self.peers.get(pep).and_then(|p| p.facts.as_deref()) else {
+            return Vec::new();
+        };
+        facts
+            .servers
+            .iter()
+            .filter(|s| s.role == facts::Role::Custodian)
+            .map(|s| s.name.clone())
+            .collect()
+    }
+
+    /// PEPs that did not come back in time after a restart are gone.
+    pub(super) fn end_awaiting(&mut self) {
+        let now = self.now;
+        let gone: Vec<Name> = self
+            .peers
+            .iter()
+            .filter(|(_, p)| !p.connected && p.awaited_until.is_some_and(|t| t <= now))
+            .map(|(n, _)| n.clone())
+            .collect();
+        for pep in &gone {
+            if let Some(peer) = self.peers.get_mut(pep) {
+                peer.awaited_until = None;
+            }
+            let text =
+                format!("{pep} has not come back since the PDP started; its servers are assumed to run on");
+            self.event(EventKind::PeerLost, pep.as_str(), text, serde_json::Value::Null);
+            let own = self.servers_of(pep);
+            self.touch_servers(&own);
+        }
+        if !gone.is_empty() {
+            self.want_plan(0, "PEPs have not come back");
+        }
+    }
+
+    pub(super) fn next_forgetting(&self) -> Option<u64> {
+        if self.phase() != Phase::Normal {
+            return None;
+        }
+        self.peers
+            .iter()
+            .filter(|(_, p)| !p.connected)
+            .filter_map(|(pep, p)| self.forget_at(pep, p))
+            .min()
+    }
+
+    pub(super) fn forget_at(&self, pep: &Name, peer: &Peer) -> Option<u64> {
+        // Who was switched off by plan is expected back, however long it takes.
+        let is_off = self
+            .servers_of(pep)
+            .iter()
+            .any(|s| self.state.off.contains_key(s));
+        let lost = peer.lost_at.filter(|_| !is_off)?;
+        Some(lost.saturating_add(self.settings.hold_millis))
+    }
+
+    /// In quiet days, PEPs that are gone for long are no part of the cluster any more.
+    pub(super) fn forget_peers(&mut self) {
+        if self.next_forgetting().is_none_or(|t| t > self.now) {
+            return;
+        }
+        let gone: Vec<Name> = self
+            .peers
+            .iter()
+            .filter(|(_, p)| !p.connected)
+            .filter(|(pep, p)| self.forget_at(pep, p).is_some_and(|t| t <= self.now))
+            .map(|(n, _)| n.clone())
+            .collect();
+        for pep in gone {
+            let before = self.peers.remove(&pep).and_then(|p| p.facts);
+            self.index_activities(&pep, before.as_deref(), None);
+            self.record(Record::Forgotten { pep: pep.clone() });
+            let text = format!("{pep} has been gone for long and is no part of the cluster any more");
+            self.event(EventKind::PeerLost, pep.as_str(), text, serde_json::Value::Null);
+            self.view_due = Some(self.now);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What PEPs say: they come, report, are heard, and go.
+
+use std::sync::Arc;
+
+use power_policy::interruption::Signal;
+use power_policy::model::{Mains, Name, Phase};
+
+use super::event::EventKind;
+use super::facts::{self, PepFacts, Readings};
+use super::state::Record;
+use super::{Engine, SETTLE_MILLIS};
+use crate::limits;
+
+impl Engine {
+    pub(super) fn opened(&mut self, pep: Name, address: String) {
+        if !self.peers.contains_key(&pep) && self.peers.len() >= limits::MAX_PEPS {
+            let text = format!(
+                "{pep} is not taken in: {} PEPs are known already",
+                limits::MAX_PEPS
+            );
+            self.event(EventKind::Alarm, pep.as_str(), text, serde_json::Value::Null);
+            return;
+        }
+        let now = self.now;
+        let peer = self.peers.entry(pep).or_default();
+        peer.connected = true;
+        peer.address = address;
+        peer.heard_at = now;
+        peer.lost_at = None;
+        peer.reported = false;
+        peer.synchronised = false;
+        peer.acknowledged = 0;
+    }
+
+    pub(super) fn closed(&mut self, pep: &Name, reason: &str) {
+        let Some(peer) = self.peers.get_mut(pep).filter(|p| p.connected) else {
+            return;
+        };
+        peer.connected = false;
+        peer.synchronised = false;
+        peer.lost_at = Some(self.now);
+        let own = self.servers_of(pep);
+        let switched_off = self.expect_off(pep, &own);
+        self.touch_servers(&own);
+        self.view_due.get_or_insert(self.now);
+        if switched_off {
+            return;
+        }
+        let text = match self.phase() {
+            Phase::Normal => format!("{pep} is gone ({reason})"),
+            _ => format!("{pep} is gone ({reason}); it is planned around, its servers are assumed to run on"),
+        };
+        self.event(EventKind::PeerLost, pep.as_str(), text, serde_json::Value::Null);
+        if self.phase() != Phase::Normal {
+            self.want_plan(SETTLE_MILLIS, &format!("{pep} is gone"));
+        }
+    }
+
+    pub(super) fn facts(&mut self, pep: &Name, facts: Arc<PepFacts>) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(pep).filter(|p| p.connected) else {
+            return;
+        };
+        let first = !peer.reported;
+        let before = peer.facts.clone();
+        peer.awaited_until = None;
+        peer.take_facts(now, Arc::clone(&facts));
+        self.index_activities(pep, before.as_deref(), Some(&facts));
+        let structure = facts.structure();
+        let changed = self
+            .state
+            .facts
+            .get(pep)
+            .is_none_or(|f| f.comparable() != structure.comparable());
+        if changed {
+            self.record(Record::Facts {
+                pep: pep.clone(),
+                facts: Arc::new(structure),
+            });
+        }
+        if changed || first {
+            let due = now + SETTLE_MILLIS;
+            self.view_due = Some(self.view_due.map_or(due, |d| d.min(due)));
+        }
+        let own = self.servers_of(pep);
+        self.expect_on(pep, &own, &facts);
+        self.touch_servers(&own);
+        let mut signals: Vec<Signal> = facts
+            .domains
+            .iter()
+            .map(|d| Signal::MainsReport {
+                pep: pep.clone(),
+                domain: d.name.clone(),
+                witness: d.witness,
+                mains: d.mains,
+                age_millis: d.age_millis,
+            })
+            .collect();
+        // What it no longer speaks of must not stand as it was said before: a sign of life would renew it.
+        let silent = before.iter().flat_map(|b| &b.domains).filter(|b| {
+            let named = |d: &&facts::DomainFact| d.name == b.name;
+            !facts.domains.iter().any(|d| named(&d))
+        });
+        signals.extend(silent.map(|d| Signal::MainsReport {
+            pep: pep.clone(),
+            domain: d.name.clone(),
+            witness: d.witness,
+            mains: Mains::Unknown,
+            age_millis: 0,
+        }));
+        signals.push(Signal::Heard { pep: pep.clone() });
+        let events = self.state.machine.handle(now, signals);
+        self.machine_events(events);
+        self.meter_all(pep);
+        if first {
+            self.joined(pep, &facts);
+        }
+        self.results(pep, &facts);
+    }
+
+    pub(super) fn readings(&mut self, pep: &Name, readings: &Readings) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(pep).filter(|p| p.connected) else {
+            return;
+        };
+        peer.take_readings(now, readings);
+        self.meter_all(pep);
+        self.heard(pep);
+    }
+
+    pub(super) fn heard(&mut self, pep: &Name) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(pep).filter(|p| p.connected) else {
+            return;
+        };
+        peer.heard_at = now;
+        let events = self
+            .state
+            .machine
+            .handle(now, [Signal::Heard { pep: pep.clone() }]);
+        self.machine_events(events);
+    }
+
+    pub(super) fn installed(&mut self, pep: &Name, generation: u64) {
+        self.refusals.remove(pep);
+        if let Some(peer) = self.peers.get_mut(pep) {
+            peer.acknowledged = peer.acknowledged.max(generation);
+        }
+    }
+
+    pub(super) fn is_known(&self, pep: &Name) -> bool {
+        self.peers.get(pep).is_some_and(|p| p.connected)
+    }
+}
