@@ -75,7 +75,10 @@ fn each_claim_has_a_row_with_its_code_and_a_test_named_after_it() {
 
 #[test]
 fn what_is_not_there_is_noticed() {
-    assert!(!defines("tests/tests/claims.rs", "c01_", true));
-    assert!(!defines("tests/tests/claims.rs", "quiet", true), "no test");
-    assert!(defines("tests/tests/claims.rs", "quiet", false));
+    assert!(!defines("tests/tests/claims/grouping.rs", "c01_", true));
+    assert!(
+        !defines("tests/tests/claims/cluster.rs", "quiet", true),
+        "no test"
+    );
+    assert!(defines("tests/tests/claims/cluster.rs", "quiet", false));
 }

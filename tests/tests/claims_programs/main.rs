@@ -5,10 +5,8 @@
 
 use system_tests::cluster::{Scenario, scenarios};
 
-mod claims {
-    pub(crate) mod programs;
-}
-use claims::programs::Programs;
+mod programs;
+use programs::Programs;
 
 /// Starts the scenario, fails the mains, and waits until the donor's reserve feeds the favoured server.
 async fn diverts(scenario: &Scenario, reserve: &str, server: &str) -> Programs {
