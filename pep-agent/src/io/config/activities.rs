@@ -7,7 +7,7 @@ use power_policy::model::Name;
 
 use super::check::Place;
 use super::form::{self, ActivityDriver, Form};
-use super::power::is_custodian;
+use super::servers::is_custodian;
 use super::{ActivityEntry, ActivitySource, ServerEntry};
 use crate::drivers::command::CommandActivity;
 use crate::drivers::process::{Pattern, StartCommand};

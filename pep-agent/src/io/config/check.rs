@@ -8,7 +8,7 @@ use power_policy::grouping::Glob;
 use power_policy::model::Name;
 
 use super::form::{self, Form};
-use super::{AgentConfig, PdpEntry, activities, plant, power};
+use super::{AgentConfig, PdpEntry, activities, lines, plant, reserves, servers};
 use crate::drivers::process::Pattern;
 use crate::engine::facts::{Role, Witness};
 use crate::io::toml_file::{TomlError, TomlFile};
@@ -138,9 +138,9 @@ pub(super) fn check(text: &TomlFile, file: &Path) -> Result<AgentConfig, TomlErr
         limits::MAX_ACTIVITIES,
     )?;
 
-    let servers = power::servers(text, &form)?;
-    let reserves = power::reserves(text, &form, &servers)?;
-    let lines = power::lines(text, &form)?;
+    let servers = servers::servers(text, &form)?;
+    let reserves = reserves::reserves(text, &form, &servers)?;
+    let lines = lines::lines(text, &form)?;
     let domains = domains(text, &form)?;
     let activities = activities::activities(text, &form, &servers, &state_dir, &folder)?;
     let plant = plant::plant(text, &form, &folder, &servers, &reserves, &lines, &domains)?;
@@ -265,4 +265,15 @@ fn deny(table: &Place<'_>, deny: &form::Deny) -> Result<Vec<Pattern>, TomlError>
         pattern.cgroup = Some(glob)
     })?;
     Ok(patterns)
+}
+
+/// A share in percent as permille, or its default, permille.
+pub(super) fn permille(
+    place: &Place<'_>,
+    key: &str,
+    percent: Option<f64>,
+    default: u32,
+) -> Result<u32, TomlError> {
+    let thousandths = place.thousandths(key, percent, u64::from(default) * 100, 0.0, 100.0)?;
+    Ok(u32::try_from(thousandths / 100).unwrap_or(1_000))
 }

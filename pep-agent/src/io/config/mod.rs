@@ -7,8 +7,10 @@
 mod activities;
 mod check;
 mod form;
+mod lines;
 mod plant;
-mod power;
+mod reserves;
+mod servers;
 #[cfg(test)]
 mod tests;
 

@@ -8,7 +8,7 @@ use power_policy::plant;
 
 use super::check::Place;
 use super::form::{self, Form};
-use super::power::permille;
+use super::check::permille;
 use super::{LineEntry, PlantEntry, ReserveEntry, ReserveSource, ServerEntry};
 use crate::engine::facts::Witness;
 use crate::io::toml_file::{TomlError, TomlFile};

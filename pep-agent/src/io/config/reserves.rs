@@ -1,22 +1,22 @@
-//! Servers, reserves and lines.
+//! `[[reserve]]`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use power_policy::model::{Changeover, Chemistry, LineMode, Name};
+use power_policy::model::{Chemistry, Name};
 
-use super::check::{Place, role, witness};
+use super::check::{Place, permille, role, witness};
 use super::form::{self, Form};
-use super::{LineEntry, ReserveEntry, ReserveSource, ServerEntry};
+use super::{ReserveEntry, ReserveSource, ServerEntry};
 use crate::drivers::nut::NutFigures;
 use crate::drivers::power_supply::PowerSupplyFigures;
-use crate::engine::facts::{InletFacts, LineFacts, ReserveFacts, Role, ServerFacts, Witness};
+use crate::engine::facts::{ReserveFacts, Witness};
 use crate::io::toml_file::{TomlError, TomlFile};
 
 /// How often a UPS or battery is read; NUT's own drivers poll every 2 s.
-const NUT_POLL: Duration = Duration::from_secs(2);
+const DEVICE_POLL: Duration = Duration::from_secs(2);
 /// NUT's MAXAGE: upsd itself calls data stale after 15 s.
-const NUT_STALE: Duration = Duration::from_secs(15);
+const DEVICE_STALE: Duration = Duration::from_secs(15);
 /// How often the plant is read, in real time.
 const PLANT_POLL: Duration = Duration::from_millis(200);
 /// Five seconds without an answer of the plant, in real time.
@@ -28,107 +28,8 @@ const POWER_SUPPLY_CLASS: &str = "/sys/class/power_supply";
 /// The port of NUT (RFC 9271).
 const NUT_PORT: u16 = 3493;
 
-const PLANT_KNOWS: &str = "the plant knows its figures";
+pub(super) const PLANT_KNOWS: &str = "the plant knows its figures";
 const NOT_SIMULATED: &str = "it is for what is simulated";
-
-pub(super) fn servers(text: &TomlFile, form: &Form) -> Result<Vec<ServerEntry>, TomlError> {
-    let is_shared = form.plant.is_some();
-    let mut servers: Vec<ServerEntry> = Vec::new();
-    for (index, server) in form.server.iter().enumerate() {
-        let place = Place::of(text, "server", index);
-        let name = place.name("name", &server.name)?;
-        if servers.iter().any(|known| known.name == name) {
-            return place.fail("name", format!("{name:?} is taken already"));
-        }
-        let simulated = server.driver == form::HostDriver::Simulated;
-        let facts = if simulated && is_shared {
-            let given = [
-                ("idle_watts", server.idle_watts.is_some()),
-                ("peak_watts", server.peak_watts.is_some()),
-                ("boot_seconds", server.boot_seconds.is_some()),
-                ("boot_joules", server.boot_joules.is_some()),
-                ("halt_seconds", server.halt_seconds.is_some()),
-                ("halt_joules", server.halt_joules.is_some()),
-                ("starter", server.starter.is_some()),
-                ("fan_in", server.fan_in.is_some()),
-                ("inlets", server.inlets.is_some()),
-            ];
-            place.refuse(&given, PLANT_KNOWS)?;
-            None
-        } else {
-            Some(server_facts(&place, server, simulated)?)
-        };
-        servers.push(ServerEntry {
-            name,
-            simulated,
-            role: role(server.role),
-            cpu_millicores: server.cpu_millicores.unwrap_or(0),
-            memory_mebibytes: server.memory_mebibytes.unwrap_or(0),
-            facts,
-        });
-    }
-    Ok(servers)
-}
-
-fn server_facts(place: &Place<'_>, server: &form::Server, simulated: bool) -> Result<ServerFacts, TomlError> {
-    let idle = place.needs(
-        "idle_watts",
-        server.idle_watts,
-        "its draw with nothing running, in watts",
-    )?;
-    let peak = place.needs("peak_watts", server.peak_watts, "its largest draw, in watts")?;
-    let idle_milliwatts = place.milliwatts("idle_watts", Some(idle), 0)?;
-    let peak_milliwatts = place.milliwatts("peak_watts", Some(peak), 0)?;
-    if peak_milliwatts < idle_milliwatts {
-        return place.fail(
-            "peak_watts",
-            format!("is {peak}, expected at least the idle draw of {idle}"),
-        );
-    }
-    let inlets = place.needs(
-        "inlets",
-        server.inlets.as_deref().filter(|inlets| !inlets.is_empty()),
-        "its mains feeds, as in [{ domain = \"feedA\", max_watts = 800 }]",
-    )?;
-    let mut feeds: Vec<InletFacts> = Vec::new();
-    for inlet in inlets {
-        let domain = place.name("inlets", &inlet.domain)?;
-        if feeds.iter().any(|known| known.domain == domain) {
-            return place.fail("inlets", format!("domain {domain:?} stands there twice"));
-        }
-        let max_milliwatts = place.milliwatts("inlets", Some(inlet.max_watts), 0)?;
-        feeds.push(InletFacts {
-            domain,
-            max_milliwatts,
-        });
-    }
-    if simulated {
-        let of_plant = [
-            ("boot_joules", server.boot_joules.is_some()),
-            ("halt_joules", server.halt_joules.is_some()),
-        ];
-        place.refuse(
-            &of_plant,
-            "a simulated server's energies follow from its watts and times",
-        )?;
-    }
-    Ok(ServerFacts {
-        role: role(server.role),
-        idle_milliwatts,
-        peak_milliwatts,
-        cpu_millicores: server.cpu_millicores.unwrap_or(0),
-        memory_mebibytes: server.memory_mebibytes.unwrap_or(0),
-        boot_millis: place.millis("boot_seconds", server.boot_seconds, 0)?,
-        boot_joules: place.joules("boot_joules", server.boot_joules)?,
-        halt_millis: place.millis("halt_seconds", server.halt_seconds, 0)?,
-        halt_joules: place.joules("halt_joules", server.halt_joules)?,
-        starter: place.optional_name("starter", server.starter.as_ref())?,
-        fan_in: server.fan_in.unwrap_or(0),
-        simulated,
-        inlets: feeds,
-        can_power: simulated,
-    })
-}
 
 pub(super) fn reserves(
     text: &TomlFile,
@@ -202,8 +103,8 @@ fn nut_reserve(
         },
         role: facts.role,
         mains: facts.mains.clone(),
-        poll: place.duration("poll_seconds", reserve.poll_seconds, NUT_POLL, 0.1)?,
-        stale: place.duration("stale_seconds", reserve.stale_seconds, NUT_STALE, 1.0)?,
+        poll: place.duration("poll_seconds", reserve.poll_seconds, DEVICE_POLL, 0.1)?,
+        stale: place.duration("stale_seconds", reserve.stale_seconds, DEVICE_STALE, 1.0)?,
         facts: Some(facts),
     })
 }
@@ -258,8 +159,8 @@ fn power_supply_reserve(
         },
         role: facts.role,
         mains: facts.mains.clone(),
-        poll: place.duration("poll_seconds", reserve.poll_seconds, NUT_POLL, 0.1)?,
-        stale: place.duration("stale_seconds", reserve.stale_seconds, NUT_STALE, 1.0)?,
+        poll: place.duration("poll_seconds", reserve.poll_seconds, DEVICE_POLL, 0.1)?,
+        stale: place.duration("stale_seconds", reserve.stale_seconds, DEVICE_STALE, 1.0)?,
         facts: Some(facts),
     })
 }
@@ -433,88 +334,9 @@ fn only_domain(feeds: &[Name], servers: &[ServerEntry]) -> Option<Name> {
     }
 }
 
-pub(super) fn permille(
-    place: &Place<'_>,
-    key: &str,
-    percent: Option<f64>,
-    default: u32,
-) -> Result<u32, TomlError> {
-    let thousandths = place.thousandths(key, percent, u64::from(default) * 100, 0.0, 100.0)?;
-    Ok(u32::try_from(thousandths / 100).unwrap_or(1_000))
-}
-
 fn optional_milliwatts(place: &Place<'_>, key: &str, watts: Option<f64>) -> Result<Option<u32>, TomlError> {
     watts
         .map(|watts| place.milliwatts(key, Some(watts), 0))
         .transpose()
 }
 
-pub(super) fn lines(text: &TomlFile, form: &Form) -> Result<Vec<LineEntry>, TomlError> {
-    let mut lines: Vec<LineEntry> = Vec::new();
-    for (index, line) in form.line.iter().enumerate() {
-        let place = Place::of(text, "line", index);
-        let name = place.name("name", &line.name)?;
-        if lines.iter().any(|known| known.name == name) {
-            return place.fail("name", format!("{name:?} is taken already"));
-        }
-        let facts = if form.plant.is_some() {
-            let given = [
-                ("max_watts", line.max_watts.is_some()),
-                ("efficiency_percent", line.efficiency_percent.is_some()),
-                ("switch_millis", line.switch_millis.is_some()),
-                ("mode", line.mode.is_some()),
-                ("changeover", line.changeover.is_some()),
-                ("reserves", line.reserves.is_some()),
-                ("servers", line.servers.is_some()),
-            ];
-            place.refuse(&given, PLANT_KNOWS)?;
-            None
-        } else {
-            Some(line_facts(&place, line)?)
-        };
-        lines.push(LineEntry {
-            name,
-            role: role(line.role),
-            facts,
-        });
-    }
-    Ok(lines)
-}
-
-fn line_facts(place: &Place<'_>, line: &form::Line) -> Result<LineFacts, TomlError> {
-    let max = place.needs(
-        "max_watts",
-        line.max_watts,
-        "the largest power at its input, in watts",
-    )?;
-    let members = |key: &str, names: &Option<Vec<String>>| {
-        let names = place.needs(key, names.as_deref(), "the names of its members")?;
-        names
-            .iter()
-            .map(|name| place.name(key, name))
-            .collect::<Result<Vec<Name>, _>>()
-    };
-    Ok(LineFacts {
-        role: role(line.role),
-        milliwatts: place.milliwatts("max_watts", Some(max), 0)?,
-        efficiency_permille: permille(place, "efficiency_percent", line.efficiency_percent, 1_000)?,
-        switch_millis: line.switch_millis.unwrap_or(0),
-        mode: match line.mode.unwrap_or_default() {
-            form::LineMode::Shared => LineMode::Shared,
-            form::LineMode::Exclusive => LineMode::Exclusive,
-        },
-        changeover: match line.changeover.unwrap_or_default() {
-            form::Changeover::Parallel => Changeover::Parallel,
-            form::Changeover::Ats => Changeover::Ats,
-            form::Changeover::Bridge => Changeover::Bridge,
-        },
-        simulated: true,
-        reserves: members("reserves", &line.reserves)?,
-        servers: members("servers", &line.servers)?,
-    })
-}
-
-/// Whether a role actuates.
-pub(super) fn is_custodian(role: Role) -> bool {
-    role == Role::Custodian
-}
