@@ -36,6 +36,10 @@ pub const MAX_SYSFS_FILE_OCTETS: u64 = 4_096;
 pub const MAX_POWER_SUPPLIES: usize = 256;
 /// How long the files of a battery may take to be read, in real milliseconds.
 pub const POWER_SUPPLY_ANSWER_MILLIS: u64 = 5_000;
+/// Longest answer of an operator's program, in octets.
+pub const MAX_PROGRAM_ANSWER_OCTETS: usize = 65_536;
+/// How much of an operator's program's complaints is kept, in octets.
+pub const MAX_PROGRAM_COMPLAINT_OCTETS: usize = 1_024;
 /// Longest request on the agent's local socket, in octets.
 pub const MAX_LOCAL_REQUEST_OCTETS: usize = 1_024;
 /// Connections to the local socket served at one time.

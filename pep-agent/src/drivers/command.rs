@@ -1,11 +1,8 @@
 //! Activities that commands in the agent's file stop, start and look at.
 
-use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::process::Command;
-use tokio::time::timeout;
-
+use super::program::run;
 use super::{ActivityDriver, DriverFuture, ReadError};
 use crate::engine::ActionOutcome;
 use crate::engine::facts::{ActivityReading, ActivityState};
@@ -33,7 +30,7 @@ impl CommandActivity {
         run(&self.status, STATUS_LIMIT)
             .await
             .map(|status| status.success())
-            .map_err(ReadError)
+            .map_err(|error| ReadError(error.to_string()))
     }
 
     async fn act(&self, argv: Option<&Vec<String>>, limit: Duration, wanted: bool) -> ActionOutcome {
@@ -47,37 +44,13 @@ impl CommandActivity {
             Ok(status) if !status.success() => {
                 ActionOutcome::Failed(format!("{} ended with {status}", argv[0]))
             }
-            Err(error) => ActionOutcome::Failed(error),
+            Err(error) => ActionOutcome::Failed(error.to_string()),
             Ok(_) => match self.is_running().await {
                 Ok(running) if running == wanted => ActionOutcome::Done(String::new()),
                 Ok(true) => ActionOutcome::Failed(format!("{} ended well, but it still runs", argv[0])),
                 Ok(false) => ActionOutcome::Failed(format!("{} ended well, but it does not run", argv[0])),
                 Err(error) => ActionOutcome::Failed(error.0),
             },
-        }
-    }
-}
-
-/// Runs a command to its end. One that takes too long is ended: it is the agent's own helper, not the activity.
-async fn run(argv: &[String], limit: Duration) -> Result<ExitStatus, String> {
-    let Some((program, arguments)) = argv.split_first() else {
-        return Err("the command is empty".to_owned());
-    };
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command.process_group(0).kill_on_drop(true);
-    let mut child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
-    match timeout(limit, child.wait()).await {
-        Ok(Ok(status)) => Ok(status),
-        Ok(Err(error)) => Err(format!("{program}: {error}")),
-        Err(_) => {
-            // Waited for, so that no zombie stays.
-            let _ = child.kill().await;
-            Err(format!("{program} was not done after {} s", limit.as_secs()))
         }
     }
 }

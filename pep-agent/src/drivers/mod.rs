@@ -5,6 +5,7 @@
 //! already, so that repeating one does no harm. IO is allowed here, the clock too: times in drivers are real ones.
 
 pub mod command;
+pub mod exec;
 pub mod host;
 pub mod nut;
 pub mod plant_link;
@@ -12,6 +13,7 @@ pub mod plant_protocol;
 pub mod plant_service;
 pub mod power_supply;
 pub mod process;
+pub mod program;
 pub mod simulated;
 
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::config::{ActivitySource, AgentConfig, PlantEntry, ReserveSource};
+use super::config::{ActivitySource, AgentConfig, LineSource, PlantEntry, ReserveSource};
 use super::run::deny_list;
 use super::toml_file::TomlError;
 use crate::drivers::process::ProcessTable;
@@ -66,6 +66,7 @@ fn in_words(config: &AgentConfig, table: &ProcessTable) -> Vec<String> {
     for reserve in &config.reserves {
         let source = match &reserve.source {
             ReserveSource::Simulated => "simulated".to_owned(),
+            ReserveSource::Exec(program) => format!("program {}", program.argv.join(" ")),
             ReserveSource::Nut { address, ups, .. } => format!("NUT, {ups} at {address}"),
             ReserveSource::PowerSupply { class, device, .. } => {
                 format!("the kernel, {}", class.join(device).display())
@@ -73,12 +74,13 @@ fn in_words(config: &AgentConfig, table: &ProcessTable) -> Vec<String> {
         };
         lines.push(format!("reserve {} ({:?}): {source}", reserve.name, reserve.role));
     }
-    lines.extend(
-        config
-            .lines
-            .iter()
-            .map(|line| format!("line {} ({:?}): simulated", line.name, line.role)),
-    );
+    for line in &config.lines {
+        let source = match &line.source {
+            LineSource::Simulated => "simulated".to_owned(),
+            LineSource::Exec(program, _) => format!("program {}", program.argv.join(" ")),
+        };
+        lines.push(format!("line {} ({:?}): {source}", line.name, line.role));
+    }
     let deny = deny_list(config);
     let processes = table.scan();
     for activity in &config.activities {

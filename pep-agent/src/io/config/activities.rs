@@ -95,10 +95,31 @@ fn declared(
     let stop_millis = place.millis("stop_seconds", activity.stop_seconds, STOP_MILLIS)?;
     let start_default = match activity.driver {
         ActivityDriver::Simulated => SIMULATED_START_MILLIS,
-        ActivityDriver::Command => START_MILLIS,
+        ActivityDriver::Command | ActivityDriver::Exec => START_MILLIS,
     };
     let start_millis = place.millis("start_seconds", activity.start_seconds, start_default)?;
+    if activity.driver != ActivityDriver::Exec {
+        place.refuse_program(activity.program.as_ref(), activity.limit_seconds)?;
+    }
     let (source, startable, stoppable) = match activity.driver {
+        ActivityDriver::Exec => {
+            let given = [
+                ("running", activity.running.is_some()),
+                ("status", activity.status.is_some()),
+                ("stop", activity.stop.is_some()),
+                ("start", activity.start.is_some()),
+            ];
+            place.refuse(&given, "its program answers for it")?;
+            if server.simulated {
+                return place.fail("driver", "is \"exec\", and its server is simulated");
+            }
+            let program = place.program(activity.program.as_ref(), activity.limit_seconds)?;
+            (
+                ActivitySource::Exec(program),
+                activity.startable.unwrap_or(true),
+                true,
+            )
+        }
         ActivityDriver::Simulated => {
             let given = [
                 ("status", activity.status.is_some()),
@@ -121,7 +142,7 @@ fn declared(
                 ("running", activity.running.is_some()),
                 ("startable", activity.startable.is_some()),
             ];
-            place.refuse(&given, "it is for driver = \"simulated\"")?;
+            place.refuse(&given, "it is for another driver")?;
             if server.simulated {
                 return place.fail("driver", "is \"command\", and its server is simulated");
             }

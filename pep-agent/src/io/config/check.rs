@@ -9,10 +9,14 @@ use power_policy::model::Name;
 
 use super::form::{self, Form};
 use super::{AgentConfig, PdpEntry, activities, lines, plant, reserves, servers};
+use crate::drivers::exec::ExecProgram;
 use crate::drivers::process::Pattern;
 use crate::engine::facts::{Role, Witness};
 use crate::io::toml_file::{TomlError, TomlFile};
 use crate::limits;
+
+/// How long a question to a program may take where the file says nothing.
+const PROGRAM_LIMIT: Duration = Duration::from_secs(5);
 
 /// Where a key stands, so that errors find it.
 pub(super) struct Place<'a> {
@@ -97,6 +101,36 @@ impl<'a> Place<'a> {
             Some(value) => Ok(value),
             None => self.fail(key, format!("is missing, expected {why}")),
         }
+    }
+
+    /// The program of a thing with `driver = "exec"`, and its time.
+    pub(super) fn program(
+        &self,
+        argv: Option<&Vec<String>>,
+        limit_seconds: Option<f64>,
+    ) -> Result<ExecProgram, TomlError> {
+        let argv = self.needs(
+            "program",
+            argv.filter(|argv| argv.first().is_some_and(|program| !program.is_empty())),
+            "the program that answers for it and its arguments, as in [\"/usr/local/lib/pep-agent/pdu\", \"7\"]",
+        )?;
+        Ok(ExecProgram {
+            argv: argv.clone(),
+            limit: self.duration("limit_seconds", limit_seconds, PROGRAM_LIMIT, 0.1)?,
+        })
+    }
+
+    /// Keys of `driver = "exec"`, which have no place elsewhere.
+    pub(super) fn refuse_program(
+        &self,
+        argv: Option<&Vec<String>>,
+        limit_seconds: Option<f64>,
+    ) -> Result<(), TomlError> {
+        let given = [
+            ("program", argv.is_some()),
+            ("limit_seconds", limit_seconds.is_some()),
+        ];
+        self.refuse(&given, "it is for driver = \"exec\"")
     }
 
     /// Keys that have no place here.

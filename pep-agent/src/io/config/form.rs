@@ -65,6 +65,7 @@ pub(super) enum HostDriver {
     #[default]
     Real,
     Simulated,
+    Exec,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -102,6 +103,8 @@ pub(super) struct Server {
     pub(super) starter: Option<String>,
     pub(super) fan_in: Option<u32>,
     pub(super) inlets: Option<Vec<Inlet>>,
+    pub(super) program: Option<Vec<String>>,
+    pub(super) limit_seconds: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -126,6 +129,7 @@ pub(super) enum ReserveDriver {
     Nut,
     #[serde(rename = "power_supply")]
     PowerSupply,
+    Exec,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -151,6 +155,8 @@ pub(super) struct Reserve {
     pub(super) device: Option<String>,
     pub(super) adapter: Option<String>,
     pub(super) class_dir: Option<String>,
+    pub(super) program: Option<Vec<String>>,
+    pub(super) limit_seconds: Option<f64>,
     pub(super) chemistry: Option<Chemistry>,
     pub(super) capacity_wh: Option<f64>,
     pub(super) charge_percent: Option<f64>,
@@ -175,6 +181,7 @@ pub(super) struct Reserve {
 #[serde(rename_all = "lowercase")]
 pub(super) enum LineDriver {
     Simulated,
+    Exec,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -198,9 +205,10 @@ pub(super) enum Changeover {
 #[serde(deny_unknown_fields)]
 pub(super) struct Line {
     pub(super) name: String,
-    // Read so that a wrong one is an error; there is one kind.
-    #[allow(dead_code)]
     pub(super) driver: LineDriver,
+    pub(super) program: Option<Vec<String>>,
+    pub(super) limit_seconds: Option<f64>,
+    pub(super) poll_seconds: Option<f64>,
     #[serde(default)]
     pub(super) role: Role,
     pub(super) max_watts: Option<f64>,
@@ -217,6 +225,7 @@ pub(super) struct Line {
 pub(super) enum ActivityDriver {
     Simulated,
     Command,
+    Exec,
 }
 
 #[derive(Debug, Deserialize)]
@@ -246,6 +255,8 @@ pub(super) struct Activity {
     pub(super) status: Option<Vec<String>>,
     pub(super) stop: Option<Vec<String>>,
     pub(super) start: Option<Vec<String>>,
+    pub(super) program: Option<Vec<String>>,
+    pub(super) limit_seconds: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,13 +1,18 @@
 //! `[[line]]`.
 
+use std::time::Duration;
+
 use power_policy::model::{Changeover, LineMode, Name};
 
-use super::LineEntry;
 use super::check::{Place, permille, role};
 use super::form::{self, Form};
 use super::reserves::PLANT_KNOWS;
+use super::{LineEntry, LineSource};
 use crate::engine::facts::LineFacts;
 use crate::io::toml_file::{TomlError, TomlFile};
+
+/// How often a real line is read where the file says nothing.
+const LINE_POLL: Duration = Duration::from_secs(5);
 
 pub(super) fn lines(text: &TomlFile, form: &Form) -> Result<Vec<LineEntry>, TomlError> {
     let mut lines: Vec<LineEntry> = Vec::new();
@@ -17,7 +22,19 @@ pub(super) fn lines(text: &TomlFile, form: &Form) -> Result<Vec<LineEntry>, Toml
         if lines.iter().any(|known| known.name == name) {
             return place.fail("name", format!("{name:?} is taken already"));
         }
-        let facts = if form.plant.is_some() {
+        let source = match line.driver {
+            form::LineDriver::Exec => LineSource::Exec(
+                place.program(line.program.as_ref(), line.limit_seconds)?,
+                place.duration("poll_seconds", line.poll_seconds, LINE_POLL, 0.1)?,
+            ),
+            form::LineDriver::Simulated => {
+                place.refuse_program(line.program.as_ref(), line.limit_seconds)?;
+                let given = [("poll_seconds", line.poll_seconds.is_some())];
+                place.refuse(&given, "it is for driver = \"exec\"")?;
+                LineSource::Simulated
+            }
+        };
+        let facts = if form.plant.is_some() && source == LineSource::Simulated {
             let given = [
                 ("max_watts", line.max_watts.is_some()),
                 ("efficiency_percent", line.efficiency_percent.is_some()),
@@ -34,6 +51,7 @@ pub(super) fn lines(text: &TomlFile, form: &Form) -> Result<Vec<LineEntry>, Toml
         };
         lines.push(LineEntry {
             name,
+            source,
             role: role(line.role),
             facts,
         });
@@ -68,9 +86,8 @@ fn line_facts(place: &Place<'_>, line: &form::Line) -> Result<LineFacts, TomlErr
             form::Changeover::Ats => Changeover::Ats,
             form::Changeover::Bridge => Changeover::Bridge,
         },
-        simulated: true,
+        simulated: line.driver == form::LineDriver::Simulated,
         reserves: members("reserves", &line.reserves)?,
         servers: members("servers", &line.servers)?,
     })
 }
-

@@ -21,6 +21,7 @@ use power_policy::model::Name;
 use power_policy::plant::PlantConfig;
 
 use crate::drivers::command::CommandActivity;
+use crate::drivers::exec::ExecProgram;
 use crate::drivers::nut::NutFigures;
 use crate::drivers::power_supply::PowerSupplyFigures;
 use crate::drivers::process::{Pattern, StartCommand};
@@ -91,6 +92,8 @@ pub struct ServerEntry {
     pub name: Name,
     /// Whether it is simulated.
     pub simulated: bool,
+    /// The program that reads and switches it, if there is one.
+    pub program: Option<ExecProgram>,
     /// Whose figures count.
     pub role: Role,
     /// Processor capacity, which no plant knows, in thousandths of a core.
@@ -126,6 +129,8 @@ pub enum ReserveSource {
         /// What the file says of it.
         figures: PowerSupplyFigures,
     },
+    /// From a program.
+    Exec(ExecProgram),
 }
 
 /// A reserve.
@@ -147,11 +152,22 @@ pub struct ReserveEntry {
     pub stale: Duration,
 }
 
-/// A line. All lines are simulated.
+/// How a line is read and switched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LineSource {
+    /// In the plant.
+    Simulated,
+    /// By a program, and how often that reads it.
+    Exec(ExecProgram, Duration),
+}
+
+/// A line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineEntry {
     /// Its name.
     pub name: Name,
+    /// How it is read and switched.
+    pub source: LineSource,
     /// Whether this agent can switch it.
     pub role: Role,
     /// Its figures; `None` where the shared plant has them.
@@ -168,6 +184,8 @@ pub enum ActivitySource {
     },
     /// By commands.
     Command(CommandActivity),
+    /// By a program.
+    Exec(ExecProgram),
     /// As processes.
     Process {
         /// Which ones.
@@ -217,11 +235,16 @@ impl AgentConfig {
             .iter()
             .filter(|r| r.source != ReserveSource::Simulated)
             .map(|r| format!("reserve {}", r.name));
+        let lines = self
+            .lines
+            .iter()
+            .filter(|l| l.source != LineSource::Simulated)
+            .map(|l| format!("line {}", l.name));
         let activities = self
             .activities
             .iter()
             .filter(|a| !matches!(a.source, ActivitySource::Simulated { .. }))
             .map(|a| format!("activity {}", a.key.activity));
-        servers.chain(reserves).chain(activities).collect()
+        servers.chain(reserves).chain(lines).chain(activities).collect()
     }
 }

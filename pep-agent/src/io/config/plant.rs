@@ -7,9 +7,9 @@ use power_policy::model::{Changeover, Chemistry, LineMode, Name};
 use power_policy::plant;
 
 use super::check::Place;
-use super::form::{self, Form};
 use super::check::permille;
-use super::{LineEntry, PlantEntry, ReserveEntry, ReserveSource, ServerEntry};
+use super::form::{self, Form};
+use super::{LineEntry, LineSource, PlantEntry, ReserveEntry, ReserveSource, ServerEntry};
 use crate::engine::facts::Witness;
 use crate::io::toml_file::{TomlError, TomlFile};
 
@@ -30,7 +30,7 @@ pub(super) fn plant(
     let is_simulated = |reserve: &&ReserveEntry| reserve.source == ReserveSource::Simulated;
     let any = servers.iter().any(|server| server.simulated)
         || reserves.iter().any(|reserve| is_simulated(&reserve))
-        || !lines.is_empty()
+        || lines.iter().any(|line| line.source == LineSource::Simulated)
         || form
             .activity
             .iter()
@@ -113,7 +113,7 @@ pub(super) fn plant(
             fan_out: facts.fan_out,
         });
     }
-    for line in lines {
+    for line in lines.iter().filter(|line| line.source == LineSource::Simulated) {
         let Some(facts) = &line.facts else { continue };
         config.lines.push(plant::LineConfig {
             name: line.name.to_string(),
@@ -142,7 +142,7 @@ pub(super) fn plant(
         .collect();
     config
         .validate()
-        .map_err(|error| plant_error(text, &error, servers, reserves))?;
+        .map_err(|error| plant_error(text, &error, servers, reserves, lines))?;
     Ok(PlantEntry::Private(Box::new(config)))
 }
 
@@ -152,6 +152,7 @@ fn plant_error(
     error: &plant::ConfigError,
     servers: &[ServerEntry],
     reserves: &[ReserveEntry],
+    lines: &[LineEntry],
 ) -> TomlError {
     let nth = |mut positions: Box<dyn Iterator<Item = usize> + '_>| positions.nth(error.index);
     let place = match error.list {
@@ -164,7 +165,11 @@ fn plant_error(
             let simulated = simulated.filter(|(_, reserve)| reserve.source == ReserveSource::Simulated);
             nth(Box::new(simulated.map(|(at, _)| at))).map(|at| ("reserve", at))
         }
-        "lines" => Some(("line", error.index)),
+        "lines" => {
+            let simulated = lines.iter().enumerate();
+            let simulated = simulated.filter(|(_, line)| line.source == LineSource::Simulated);
+            nth(Box::new(simulated.map(|(at, _)| at))).map(|at| ("line", at))
+        }
         _ => None,
     };
     text.error_at(place, error.key, error.problem.clone())

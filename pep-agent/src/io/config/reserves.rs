@@ -39,9 +39,13 @@ pub(super) fn reserves(
     let mut reserves: Vec<ReserveEntry> = Vec::new();
     for (index, reserve) in form.reserve.iter().enumerate() {
         let place = Place::of(text, "reserve", index);
+        if reserve.driver != form::ReserveDriver::Exec {
+            place.refuse_program(reserve.program.as_ref(), reserve.limit_seconds)?;
+        }
         let entry = match reserve.driver {
             form::ReserveDriver::Nut => nut_reserve(&place, reserve, servers)?,
             form::ReserveDriver::PowerSupply => power_supply_reserve(&place, reserve, servers)?,
+            form::ReserveDriver::Exec => exec_reserve(&place, reserve, servers)?,
             form::ReserveDriver::Simulated => {
                 simulated_reserve(&place, reserve, servers, form.plant.is_some())?
             }
@@ -157,6 +161,39 @@ fn power_supply_reserve(
             adapter: reserve.adapter.clone(),
             figures,
         },
+        role: facts.role,
+        mains: facts.mains.clone(),
+        poll: place.duration("poll_seconds", reserve.poll_seconds, DEVICE_POLL, 0.1)?,
+        stale: place.duration("stale_seconds", reserve.stale_seconds, DEVICE_STALE, 1.0)?,
+        facts: Some(facts),
+    })
+}
+
+fn exec_reserve(
+    place: &Place<'_>,
+    reserve: &form::Reserve,
+    servers: &[ServerEntry],
+) -> Result<ReserveEntry, TomlError> {
+    let of_plant = [
+        ("charge_percent", reserve.charge_percent.is_some()),
+        ("recharge_watts", reserve.recharge_watts.is_some()),
+        ("reference_watts", reserve.reference_watts.is_some()),
+    ];
+    place.refuse(&of_plant, NOT_SIMULATED)?;
+    let of_devices = [
+        ("ups", reserve.ups.is_some()),
+        ("address", reserve.address.is_some()),
+        ("nominal_watts", reserve.nominal_watts.is_some()),
+        ("load_watts", reserve.load_watts.is_some()),
+        ("health_percent", reserve.health_percent.is_some()),
+    ];
+    place.refuse(&of_devices, "its program says what it has")?;
+    refuse_power_supply_keys(place, reserve)?;
+    let name = place.needs("name", reserve.name.as_ref(), "the name of the reserve")?;
+    let facts = reserve_facts(place, reserve, servers, false)?;
+    Ok(ReserveEntry {
+        name: place.name("name", name)?,
+        source: ReserveSource::Exec(place.program(reserve.program.as_ref(), reserve.limit_seconds)?),
         role: facts.role,
         mains: facts.mains.clone(),
         poll: place.duration("poll_seconds", reserve.poll_seconds, DEVICE_POLL, 0.1)?,
@@ -339,4 +376,3 @@ fn optional_milliwatts(place: &Place<'_>, key: &str, watts: Option<f64>) -> Resu
         .map(|watts| place.milliwatts(key, Some(watts), 0))
         .transpose()
 }
-

@@ -1,9 +1,9 @@
 //! `[[server]]`.
 
+use super::ServerEntry;
 use super::check::{Place, role};
 use super::form::{self, Form};
 use super::reserves::PLANT_KNOWS;
-use super::ServerEntry;
 use crate::engine::facts::{InletFacts, Role, ServerFacts};
 use crate::io::toml_file::{TomlError, TomlFile};
 
@@ -17,6 +17,12 @@ pub(super) fn servers(text: &TomlFile, form: &Form) -> Result<Vec<ServerEntry>, 
             return place.fail("name", format!("{name:?} is taken already"));
         }
         let simulated = server.driver == form::HostDriver::Simulated;
+        let program = if server.driver == form::HostDriver::Exec {
+            Some(place.program(server.program.as_ref(), server.limit_seconds)?)
+        } else {
+            place.refuse_program(server.program.as_ref(), server.limit_seconds)?;
+            None
+        };
         let facts = if simulated && is_shared {
             let given = [
                 ("idle_watts", server.idle_watts.is_some()),
@@ -32,11 +38,12 @@ pub(super) fn servers(text: &TomlFile, form: &Form) -> Result<Vec<ServerEntry>, 
             place.refuse(&given, PLANT_KNOWS)?;
             None
         } else {
-            Some(server_facts(&place, server, simulated)?)
+            Some(server_facts(&place, server, simulated || program.is_some())?)
         };
         servers.push(ServerEntry {
             name,
             simulated,
+            program,
             role: role(server.role),
             cpu_millicores: server.cpu_millicores.unwrap_or(0),
             memory_mebibytes: server.memory_mebibytes.unwrap_or(0),
@@ -46,7 +53,8 @@ pub(super) fn servers(text: &TomlFile, form: &Form) -> Result<Vec<ServerEntry>, 
     Ok(servers)
 }
 
-fn server_facts(place: &Place<'_>, server: &form::Server, simulated: bool) -> Result<ServerFacts, TomlError> {
+fn server_facts(place: &Place<'_>, server: &form::Server, can_power: bool) -> Result<ServerFacts, TomlError> {
+    let simulated = server.driver == form::HostDriver::Simulated;
     let idle = place.needs(
         "idle_watts",
         server.idle_watts,
@@ -102,7 +110,7 @@ fn server_facts(place: &Place<'_>, server: &form::Server, simulated: bool) -> Re
         fan_in: server.fan_in.unwrap_or(0),
         simulated,
         inlets: feeds,
-        can_power: simulated,
+        can_power,
     })
 }
 

@@ -402,3 +402,67 @@ fn a_battery_of_the_kernel() {
         assert!(error.contains(told), "{text}: {error}");
     }
 }
+
+#[test]
+fn things_behind_programs() {
+    let text = r#"
+[agent]
+name = "rack1"
+state_dir = "state"
+[pdp]
+address = "127.0.0.1:3288"
+[[server]]
+name = "s1"
+driver = "exec"
+role = "witness"
+program = ["/opt/bmc", "s1"]
+limit_seconds = 10
+idle_watts = 100
+peak_watts = 300
+boot_seconds = 120
+starter = "rack1"
+inlets = [{ domain = "feedA", max_watts = 500 }]
+[[reserve]]
+name = "ups1"
+driver = "exec"
+program = ["/opt/ups"]
+capacity_wh = 100
+max_watts = 500
+feeds = ["s1"]
+[[line]]
+name = "L1"
+driver = "exec"
+program = ["/opt/pdu", "7"]
+poll_seconds = 2
+max_watts = 400
+switch_millis = 15
+mode = "exclusive"
+changeover = "ats"
+reserves = ["ups1"]
+servers = ["s1"]
+"#;
+    let config = read(text).unwrap();
+    let program = config.servers[0].program.as_ref().unwrap();
+    assert_eq!(program.argv, ["/opt/bmc", "s1"]);
+    assert_eq!(program.limit, Duration::from_secs(10));
+    assert!(config.servers[0].facts.as_ref().unwrap().can_power);
+    assert!(!config.lines[0].facts.as_ref().unwrap().simulated);
+    assert!(matches!(config.plant, PlantEntry::None), "nothing needs a plant");
+    assert_eq!(config.real_things(), ["server s1", "reserve ups1", "line L1"]);
+    for (from, to, told) in [
+        (
+            "program = [\"/opt/pdu\", \"7\"]",
+            "",
+            "program: is missing, expected the program",
+        ),
+        ("program = [\"/opt/ups\"]", "program = []", "program: is missing"),
+        (
+            "driver = \"exec\"\nrole",
+            "role",
+            "program: has no place here: it is for driver = \"exec\"",
+        ),
+    ] {
+        let error = read(&text.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(error.contains(told), "{to}: {error}");
+    }
+}

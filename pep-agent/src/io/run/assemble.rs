@@ -8,6 +8,7 @@ use power_policy::plant::Plant;
 use tokio::time::{Instant, sleep};
 
 use crate::drivers::DriverSet;
+use crate::drivers::exec::{ExecActivity, ExecHost, ExecLine, ExecReserve};
 use crate::drivers::host::RealHost;
 use crate::drivers::nut::NutReserve;
 use crate::drivers::plant_link::{PlantClient, PlantLinkError};
@@ -19,13 +20,15 @@ use crate::drivers::simulated::{
 use crate::engine::Inventory;
 use crate::engine::facts::{Role, SightFacts, Thing, Witness};
 use crate::io::clock::BootClock;
-use crate::io::config::{ActivitySource, AgentConfig, PlantEntry, ReserveSource};
+use crate::io::config::{ActivitySource, AgentConfig, LineSource, PlantEntry, ReserveSource};
 use crate::io::supervise::Drivers;
 
 /// How often the plant is read, in real time; whatever happens in a shared one is told at once besides.
 const PLANT_POLL: Duration = Duration::from_millis(250);
 /// How often processes and commands are looked at.
 const PROCESS_POLL: Duration = Duration::from_secs(1);
+/// How often a server behind a program is looked at.
+const HOST_POLL: Duration = Duration::from_secs(5);
 /// Age from which a sight of the plant is stale, in real time.
 const PLANT_STALE: Duration = Duration::from_secs(5);
 /// How long a plant that does not listen yet is waited for, in real time.
@@ -152,6 +155,17 @@ impl Furnishing<'_> {
                         self.add_sight(&inlet.domain, Witness::Inlet, clock);
                     }
                 }
+            } else if let Some(program) = &server.program {
+                let limit = Duration::from_millis(u64::from(facts.boot_millis.max(facts.halt_millis)));
+                let limit = limit.max(program.limit) * 2;
+                let driver = ExecHost::new(program.clone(), server.name.clone(), server.role, limit);
+                self.drivers
+                    .add_host(server.name.clone(), Box::new(driver), HOST_POLL);
+                for inlet in &facts.inlets {
+                    if server.role == Role::Custodian {
+                        self.add_sight(&inlet.domain, Witness::Inlet, clock);
+                    }
+                }
             } else if server.role == Role::Custodian {
                 self.drivers
                     .add_host(server.name.clone(), Box::new(RealHost), PROCESS_POLL);
@@ -219,6 +233,12 @@ impl Furnishing<'_> {
                     self.drivers
                         .add_reserve(reserve.name.clone(), Box::new(driver), reserve.poll);
                 }
+                ReserveSource::Exec(program) => {
+                    let driver =
+                        ExecReserve::new(program.clone(), reserve.name.clone(), facts.capacity_joules);
+                    self.drivers
+                        .add_reserve(reserve.name.clone(), Box::new(driver), reserve.poll);
+                }
                 ReserveSource::PowerSupply {
                     class,
                     device,
@@ -244,14 +264,23 @@ impl Furnishing<'_> {
         simulation: Option<&Simulation>,
     ) -> Result<(), PlantLinkError> {
         for line in &config.lines {
-            let simulation = needed(simulation)?;
             let facts = match &line.facts {
                 Some(facts) => facts.clone(),
-                None => simulation.line(&line.name, line.role).await?,
+                None => needed(simulation)?.line(&line.name, line.role).await?,
             };
-            let driver = SimulatedLine::new(simulation.clone(), line.name.clone());
-            self.drivers
-                .add_line(line.name.clone(), Box::new(driver), PLANT_POLL);
+            match &line.source {
+                LineSource::Simulated => {
+                    let driver = SimulatedLine::new(needed(simulation)?.clone(), line.name.clone());
+                    self.drivers
+                        .add_line(line.name.clone(), Box::new(driver), PLANT_POLL);
+                }
+                LineSource::Exec(program, poll) => {
+                    // What it declares is what plans reckon with; what takes twice as long is stuck.
+                    let limit = Duration::from_millis(u64::from(facts.switch_millis)) * 2;
+                    let driver = ExecLine::new(program.clone(), line.name.clone(), limit.max(program.limit));
+                    self.drivers.add_line(line.name.clone(), Box::new(driver), *poll);
+                }
+            }
             self.inventory.lines.insert(line.name.clone(), Thing::new(facts));
         }
         Ok(())
@@ -277,6 +306,16 @@ impl Furnishing<'_> {
                     let driver = SimulatedActivity::new(simulation.clone(), server, name, facts);
                     self.drivers
                         .add_activity(key.clone(), Box::new(driver), PLANT_POLL);
+                }
+                ActivitySource::Exec(program) => {
+                    let driver = ExecActivity::new(
+                        program.clone(),
+                        key.clone(),
+                        millis(facts.stop_millis),
+                        millis(facts.start_millis),
+                    );
+                    self.drivers
+                        .add_activity(key.clone(), Box::new(driver), PROCESS_POLL);
                 }
                 ActivitySource::Command(command) => {
                     self.drivers
