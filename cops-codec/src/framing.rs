@@ -144,7 +144,7 @@ pub(crate) const fn unframed(fault: Fault) -> DecodeError {
 /// Takes octets as they come from the stream and gives whole messages.
 ///
 /// Feed it with [`Self::push`], then call [`Self::next_frame`] until it gives nothing. It holds what was pushed and not yet
-/// given, so a caller that drains after each push holds at most one message and one piece.
+/// given, so a caller that drains after each push holds at most one message and one piece, and nothing between messages.
 ///
 /// After a fault the end of the message is unknown and so is the start of the next: the same error is given for ever, and
 /// further octets are dropped.
@@ -181,11 +181,16 @@ impl Framer {
         if let Some(fault) = self.failed {
             return Err(unframed(fault));
         }
-        take_frame(&mut self.buffer, &self.limits).map_err(|fault| {
+        let taken = take_frame(&mut self.buffer, &self.limits).map_err(|fault| {
             self.failed = Some(fault);
             self.buffer = BytesMut::new();
             unframed(fault)
-        })
+        });
+        // What is left of the room of a large message is given back with it: a peer that is silent holds nothing.
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+        taken
     }
 
     /// Octets that were pushed and not yet given as messages. Anything but 0 when the stream ends is a message cut short.
@@ -200,5 +205,25 @@ pub(crate) fn take_frame(buffer: &mut BytesMut, limits: &Limits) -> Result<Optio
     match message_octets(buffer, limits)? {
         Some(octets) if octets <= buffer.len() => Ok(Some(Frame(buffer.split_to(octets).freeze()))),
         _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_no_memory_between_messages() {
+        let mut framer = Framer::new(Limits::DEFAULT);
+        let length = Limits::DEFAULT.max_message_octets;
+        let mut message = vec![0x10, 1, 0x50, 0x57];
+        message.extend(u32::try_from(length).unwrap().to_be_bytes());
+        message.resize(length, 0);
+        for piece in message.chunks(2_048) {
+            assert_eq!(framer.next_frame().unwrap(), None);
+            framer.push(piece);
+        }
+        assert_eq!(framer.next_frame().unwrap().unwrap().len(), length);
+        assert_eq!(framer.buffer.capacity(), 0);
     }
 }

@@ -14,6 +14,15 @@ pub const MAX_ADMIN_CONNECTIONS: usize = 64;
 pub const MAX_COMMAND_ID_OCTETS: usize = 128;
 /// Frames queued towards one PEP before its connection is closed as too slow.
 pub const MAX_FRAMES_QUEUED: usize = 256;
+/// Octets of those, one frame always being taken. More than a session queues by itself (4 MiB).
+pub const MAX_OCTETS_QUEUED: usize = 8 * 1024 * 1024;
+/// A connection is read on while no more frames than this wait for its PEP.
+pub const READ_ON_BELOW_FRAMES: usize = 64;
+/// A connection is read on while no more octets than this wait for its PEP.
+pub const READ_ON_BELOW_OCTETS: usize = 256 * 1024;
+/// What one connection may have with the loop at a time: a keep-alive takes 1, an OPN or REQ half of it, any other message
+/// a quarter, one of more than 64 KiB all.
+pub const MAX_SHARE_UNITS: u32 = 8;
 /// Inputs queued towards the node before connections wait (back-pressure on their sockets).
 pub const MAX_INPUTS_QUEUED: usize = 1_024;
 /// Inputs handled before their journal records are synced and their answers leave.

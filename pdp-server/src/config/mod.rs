@@ -52,8 +52,14 @@ pub struct Listen {
     pub max_connections: usize,
     /// Most connections at a time from one address.
     pub max_connections_per_address: usize,
+    /// Most connections at a time that have not opened a client-type.
+    pub max_unopened: usize,
+    /// Most of those from one address.
+    pub max_unopened_per_address: usize,
     /// Time from accept to a complete OPN.
     pub open_timeout_millis: u64,
+    /// Time from the first octet of a message to its last.
+    pub frame_timeout_millis: u64,
     /// Time for which a peer may leave what we send unread.
     pub write_timeout_millis: u64,
     /// Most octets of one message.

@@ -188,12 +188,18 @@ fn listen(source: &Source<'_>, raw: &raw::Listen) -> Result<Listen, ConfigError>
     }
     let max_connections = source.within(&raw.max_connections, 10_100, 1..=1_000_000)?;
     let per_address = source.within(&raw.max_connections_per_address, max_connections, 1..=1_000_000)?;
+    let unopened = source.within(&raw.max_unopened, 1_024, 1..=1_000_000)?;
+    let unopened_per_address =
+        source.within(&raw.max_unopened_per_address, unopened.min(256), 1..=1_000_000)?;
     let kibibytes = source.within(&raw.max_message_kibibytes, 1_024, 4..=65_536)?;
     Ok(Listen {
         address,
         allow_plain: raw.allow_plain,
         max_connections: usize::try_from(max_connections).unwrap_or(usize::MAX),
         max_connections_per_address: usize::try_from(per_address).unwrap_or(usize::MAX),
+        max_unopened: usize::try_from(unopened).unwrap_or(usize::MAX),
+        max_unopened_per_address: usize::try_from(unopened_per_address).unwrap_or(usize::MAX),
+        frame_timeout_millis: source.seconds(&raw.frame_timeout_seconds, 20_000, 1..=3_600)?,
         open_timeout_millis: source.seconds(&raw.open_timeout_seconds, 10_000, 1..=3_600)?,
         write_timeout_millis: source.seconds(&raw.write_timeout_seconds, 10_000, 1..=3_600)?,
         max_message_octets: u32::try_from(kibibytes.saturating_mul(1024)).unwrap_or(u32::MAX),

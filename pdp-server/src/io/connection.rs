@@ -1,22 +1,34 @@
 //! One connection of a PEP: octets in, frames out. What they mean is the node's business.
 //!
 //! Two tasks: one reads, one writes, so that a PEP that does not read what we send is still heard, and the other way
-//! round. Back-pressure: the reader waits when the node's queue is full; the writer's queue is bounded, and a PEP that
-//! leaves too much unread for too long is disconnected.
+//! round.
+//!
+//! # Flow control
+//!
+//! - Of each connection few messages are with the loop at a time ([`Share`]); its reader waits for the rest. So a flood
+//!   waits in its sender's socket, and every other connection has its turn after a few messages of it.
+//! - A reader also waits while much is left to be sent to its PEP, so that whoever asks faster than it reads is slowed.
+//!   A PEP that does not read at all is disconnected: a frame has the write timeout to leave.
+//! - What is pushed to a PEP without its asking is bounded by the [outbox](super::outbox); over it the connection ends.
+//! - A message that has begun has the frame timeout to end.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use cops_codec::framing::Framer;
 use cops_codec::limits::Limits;
+use cops_codec::wire::OpCode;
 use cops_codec::{DecodeError, Frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 
+use super::opening::{Opening, Progress, WithLoop};
+use super::outbox::{self, Backlog, Outbox, Unsent};
+use crate::limits;
 use crate::node::ConnectionId;
 
 /// Octets read at once. Small, because there is a buffer of it for each connection.
@@ -31,13 +43,17 @@ pub(super) enum FromConnection {
     Connected {
         id: ConnectionId,
         address: SocketAddr,
-        /// Frames to send.
-        outgoing: mpsc::Sender<Bytes>,
+        /// Takes frames to send.
+        outgoing: Outbox,
+        /// Its place among those that have not opened; to be dropped when it has.
+        opening: Opening,
     },
     /// A frame came, or the stream cannot be divided any more.
     Frame {
         id: ConnectionId,
         frame: Result<Frame, DecodeError>,
+        /// Its share of the loop; dropped when the frame was handled.
+        share: Share,
     },
     /// It ended.
     Disconnected { id: ConnectionId },
@@ -49,7 +65,27 @@ pub(super) struct Common {
     pub(super) to_loop: mpsc::Sender<FromConnection>,
     pub(super) limits: Limits,
     pub(super) write_timeout: Duration,
-    pub(super) frames_queued: usize,
+    pub(super) frame_timeout: Duration,
+}
+
+/// A message's part of what its connection may have with the loop at one time.
+#[derive(Debug)]
+pub(super) struct Share {
+    _units: Option<OwnedSemaphorePermit>,
+    _with_loop: WithLoop,
+}
+
+/// What a message takes of [`limits::MAX_SHARE_UNITS`], by the work that it may make.
+fn units(frame: &Frame) -> u32 {
+    const LARGE_OCTETS: usize = 64 * 1024;
+    if frame.len() > LARGE_OCTETS {
+        return limits::MAX_SHARE_UNITS;
+    }
+    match frame.header().op_code {
+        OpCode::KEEP_ALIVE => 1,
+        OpCode::REQUEST | OpCode::CLIENT_OPEN => limits::MAX_SHARE_UNITS / 2,
+        _ => limits::MAX_SHARE_UNITS / 4,
+    }
 }
 
 /// Serves `stream` until either side ends it. `_places` are the places in the listener's counts that it takes.
@@ -58,87 +94,157 @@ pub(super) async fn serve(
     address: SocketAddr,
     id: ConnectionId,
     common: Common,
+    opening: Opening,
     _places: Arc<[OwnedSemaphorePermit]>,
 ) {
     // Small messages that must not wait for each other.
     let _ = stream.set_nodelay(true);
+    let progress = opening.progress();
     let (incoming, outgoing) = stream.into_split();
-    let (sender, receiver) = mpsc::channel(common.frames_queued);
+    let (outbox, unsent, backlog) = outbox::outbox();
     let connected = FromConnection::Connected {
         id,
         address,
-        outgoing: sender,
+        outgoing: outbox,
+        opening,
     };
     if common.to_loop.send(connected).await.is_err() {
         return;
     }
-    let writer = tokio::spawn(write(outgoing, receiver, common.write_timeout));
+    let mut reader = Reader {
+        incoming,
+        id,
+        common: common.clone(),
+        progress,
+        backlog,
+        share: Arc::new(Semaphore::new(limits::MAX_SHARE_UNITS as usize)),
+    };
+    let writer = tokio::spawn(write(outgoing, unsent, common.write_timeout));
     tokio::pin!(writer);
     tokio::select! {
-        () = read(incoming, id, &common) => {
+        () = reader.read() => {
             // The session may still have a last word for a PEP that only closed its own direction.
             let _ = common.to_loop.send(FromConnection::Disconnected { id }).await;
             let _ = tokio::time::timeout(FAREWELL_TIMEOUT, &mut writer).await;
             writer.abort();
         }
-        _ = &mut writer => {
+        written = &mut writer => {
             let _ = common.to_loop.send(FromConnection::Disconnected { id }).await;
-        }
-    }
-}
-
-async fn read(mut incoming: OwnedReadHalf, id: ConnectionId, common: &Common) {
-    let mut framer = Framer::new(common.limits);
-    let mut buffer = [0; READ_OCTETS];
-    loop {
-        let length = match incoming.read(&mut buffer).await {
-            Ok(0) | Err(_) => return,
-            Ok(length) => length,
-        };
-        framer.push(&buffer[..length]);
-        loop {
-            match framer.next_frame() {
-                Ok(Some(frame)) => {
-                    if common
-                        .to_loop
-                        .send(FromConnection::Frame { id, frame: Ok(frame) })
-                        .await
-                        .is_err()
-                    {
-                        return;
-                    }
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    // Nothing after it can be trusted. The session answers, and the loop ends the connection.
-                    let told = FromConnection::Frame {
-                        id,
-                        frame: Err(error),
-                    };
-                    if common.to_loop.send(told).await.is_err() {
-                        return;
-                    }
-                    return drain(incoming).await;
-                }
+            if matches!(written, Ok(Written::All)) {
+                // A socket closed with octets unread is reset, and the PEP might lose our last word.
+                reader.drain().await;
             }
         }
     }
 }
 
-/// Reads on without looking, so that the peer gets our answer and not a reset.
-async fn drain(mut incoming: OwnedReadHalf) {
-    let mut buffer = [0; READ_OCTETS];
-    let reading = async { while matches!(incoming.read(&mut buffer).await, Ok(length) if length > 0) {} };
-    let _ = tokio::time::timeout(FAREWELL_TIMEOUT, reading).await;
+/// The reading half.
+struct Reader {
+    incoming: OwnedReadHalf,
+    id: ConnectionId,
+    common: Common,
+    progress: Progress,
+    backlog: Backlog,
+    share: Arc<Semaphore>,
 }
 
-async fn write(mut outgoing: OwnedWriteHalf, mut frames: mpsc::Receiver<Bytes>, timeout: Duration) {
-    while let Some(frame) = frames.recv().await {
+impl Reader {
+    /// Reads until the end of the stream, or of its use.
+    async fn read(&mut self) {
+        let mut framer = Framer::new(self.common.limits);
+        let mut buffer = [0; READ_OCTETS];
+        // When the message that has begun has to be whole.
+        let mut due = None;
+        loop {
+            let end_of_frame = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let length = tokio::select! {
+                read = self.incoming.read(&mut buffer) => match read {
+                    Ok(0) | Err(_) => return,
+                    Ok(length) => length,
+                },
+                () = end_of_frame => {
+                    tracing::info!(connection = self.id.0, "a message was begun and not ended in time");
+                    return;
+                }
+                () = self.progress.displaced() => {
+                    tracing::debug!(connection = self.id.0, "gives its place to another, having been silent");
+                    return;
+                }
+            };
+            framer.push(&buffer[..length]);
+            loop {
+                match framer.next_frame() {
+                    Ok(Some(frame)) => {
+                        due = None;
+                        if !self.hand_over(Ok(frame)).await {
+                            return;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        // Nothing after it can be trusted. The session answers, and the loop ends the connection.
+                        if self.hand_over(Err(error)).await {
+                            self.drain().await;
+                        }
+                        return;
+                    }
+                }
+            }
+            if due.is_none() && framer.pending_octets() > 0 {
+                due = Some(Instant::now() + self.common.frame_timeout);
+            }
+        }
+    }
+
+    /// Gives a frame to the loop when it is this connection's turn; false when there is no loop any more.
+    async fn hand_over(&self, frame: Result<Frame, DecodeError>) -> bool {
+        self.backlog.low().await;
+        let wanted = frame.as_ref().map_or(1, units);
+        // The semaphore is never closed.
+        let units = Arc::clone(&self.share).acquire_many_owned(wanted).await.ok();
+        let share = Share {
+            _units: units,
+            _with_loop: self.progress.hand_over(),
+        };
+        let id = self.id;
+        let told = FromConnection::Frame { id, frame, share };
+        self.common.to_loop.send(told).await.is_ok()
+    }
+
+    /// Reads on without looking, so that the peer gets our answer and not a reset.
+    async fn drain(&mut self) {
+        let mut buffer = [0; READ_OCTETS];
+        let reading =
+            async { while matches!(self.incoming.read(&mut buffer).await, Ok(length) if length > 0) {} };
+        let _ = tokio::time::timeout(FAREWELL_TIMEOUT, reading).await;
+    }
+}
+
+/// How a writer ended.
+enum Written {
+    /// With all that there was.
+    All,
+    /// Its PEP is gone, or does not read.
+    NotAll,
+}
+
+async fn write(mut outgoing: OwnedWriteHalf, mut unsent: Unsent, timeout: Duration) -> Written {
+    while let Some(frame) = unsent.next().await {
         match tokio::time::timeout(timeout, outgoing.write_all(&frame)).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => unsent.sent(frame.len()),
             // Gone, or not reading.
-            Ok(Err(_)) | Err(_) => return,
+            Ok(Err(_)) => return Written::NotAll,
+            Err(_) => {
+                tracing::info!("a PEP does not read what it is sent; its connection is ended");
+                return Written::NotAll;
+            }
         }
     }
     let _ = outgoing.shutdown().await;
+    Written::All
 }

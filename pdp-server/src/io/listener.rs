@@ -5,19 +5,23 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::connection::{self, Common};
+use super::opening::Openings;
 use crate::config::Listen;
 use crate::node::ConnectionId;
 
 /// How long to wait before accepting again when the process is out of file descriptors: long enough not to spin, short
 /// enough that a PEP that waits in the backlog does not give up.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often refused connections are told of, however many there are: a flood must not fill the log.
+const TELL_REFUSED_EVERY: Duration = Duration::from_secs(1);
 
 /// Binds the address.
 ///
@@ -48,6 +52,8 @@ pub(super) async fn bind(listen: &Listen) -> Result<TcpListener> {
 pub(super) async fn accept(listener: TcpListener, listen: Listen, common: Common, refused: Arc<AtomicU64>) {
     let places = Arc::new(Semaphore::new(listen.max_connections));
     let mut by_address: HashMap<IpAddr, Arc<Semaphore>> = HashMap::new();
+    let openings = Openings::new(listen.max_unopened, listen.max_unopened_per_address);
+    let mut told_refused: Option<Instant> = None;
     for number in 1u64.. {
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -66,10 +72,20 @@ pub(super) async fn accept(listener: TcpListener, listen: Listen, common: Common
             .or_insert_with(|| Arc::new(Semaphore::new(listen.max_connections_per_address)));
         let place = Arc::clone(&places).try_acquire_owned();
         let place_of_address = Arc::clone(of_address).try_acquire_owned();
-        let (Ok(place), Ok(place_of_address)) = (place, place_of_address) else {
+        let now = Instant::now();
+        let taken = match (place, place_of_address) {
+            (Ok(place), Ok(place_of_address)) => openings
+                .begin(number, address.ip())
+                .map(|opening| (Arc::new([place, place_of_address]), opening)),
+            _ => None,
+        };
+        let Some((places, opening)) = taken else {
             // Closed without a word: an answer would need the resources that are to be saved.
-            refused.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(%address, "connection refused: too many");
+            let count = refused.fetch_add(1, Ordering::Relaxed) + 1;
+            if told_refused.is_none_or(|at| now.duration_since(at) >= TELL_REFUSED_EVERY) {
+                told_refused = Some(now);
+                tracing::warn!(%address, refused = count, "connection refused: too many");
+            }
             continue;
         };
         tokio::spawn(connection::serve(
@@ -77,7 +93,8 @@ pub(super) async fn accept(listener: TcpListener, listen: Listen, common: Common
             address,
             ConnectionId(number),
             common.clone(),
-            Arc::new([place, place_of_address]),
+            opening,
+            places,
         ));
     }
 }

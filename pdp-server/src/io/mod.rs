@@ -17,6 +17,8 @@ pub mod clock;
 mod connection;
 pub mod journal;
 mod listener;
+mod opening;
+mod outbox;
 pub mod run;
 
 pub use run::{Options, run};

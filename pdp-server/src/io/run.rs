@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use bytes::Bytes;
 use cops_codec::limits::Limits;
 use power_policy::interruption::{Command, CommandOutcome};
 use power_policy::model::{Name, Scope};
@@ -18,6 +17,8 @@ use super::clock::{self, BootClock};
 use super::connection::{Common, FromConnection};
 use super::journal::{Journal, SqliteStore};
 use super::listener;
+use super::opening::Opening;
+use super::outbox::{NotTaken, Outbox};
 use crate::api::{CommandAnswer, CommandScope, Problem, Status};
 use crate::config::Config;
 use crate::engine::Recovery;
@@ -96,7 +97,7 @@ pub async fn run(config: Config, options: Options) -> Result<()> {
         to_loop,
         limits: wire_limits,
         write_timeout: Duration::from_millis(config.listen.write_timeout_millis),
-        frames_queued: limits::MAX_FRAMES_QUEUED,
+        frame_timeout: Duration::from_millis(config.listen.frame_timeout_millis),
     };
     let refused = Arc::new(AtomicU64::new(0));
     let accepting = tokio::spawn(listener::accept(
@@ -112,7 +113,7 @@ pub async fn run(config: Config, options: Options) -> Result<()> {
         journal,
         clock,
         events,
-        outgoing: HashMap::new(),
+        peers: HashMap::new(),
         answers: HashMap::new(),
         name: config.name.to_string(),
         listen: address.to_string(),
@@ -153,12 +154,19 @@ fn warnings(config: &Config, options: Options) -> Vec<String> {
 /// Those who wait for the answer to a command of one id.
 type Waiting = Vec<oneshot::Sender<std::result::Result<CommandAnswer, Problem>>>;
 
+/// What the loop has of a connection.
+struct Peer {
+    outgoing: Outbox,
+    /// Until it has opened.
+    opening: Option<Opening>,
+}
+
 struct Loop {
     node: Node,
     journal: Journal,
     clock: BootClock,
     events: EventLog,
-    outgoing: HashMap<ConnectionId, mpsc::Sender<Bytes>>,
+    peers: HashMap<ConnectionId, Peer>,
     answers: HashMap<String, Waiting>,
     name: String,
     listen: String,
@@ -224,14 +232,26 @@ impl Loop {
                 id,
                 address,
                 outgoing,
+                opening,
             } => {
-                self.outgoing.insert(id, outgoing);
+                let opening = Some(opening);
+                self.peers.insert(id, Peer { outgoing, opening });
                 self.node.connected(now, id, address);
             }
-            FromConnection::Frame { id, frame } => self.node.handle_frame(now, id, frame),
+            FromConnection::Frame { id, frame, share } => {
+                self.node.handle_frame(now, id, frame);
+                // Only now may its connection send another one.
+                drop(share);
+                if let Some(peer) = self.peers.get_mut(&id)
+                    && peer.opening.is_some()
+                    && self.node.is_open(id)
+                {
+                    peer.opening = None;
+                }
+            }
             FromConnection::Disconnected { id } => {
                 self.node.disconnected(now, id);
-                self.outgoing.remove(&id);
+                self.peers.remove(&id);
             }
         }
     }
@@ -250,7 +270,7 @@ impl Loop {
             tracing::debug!(connection = id.0, %reason, "a connection is over");
             self.send(id);
             // Its writer sends what is queued, then closes.
-            self.outgoing.remove(&id);
+            self.peers.remove(&id);
             self.node.forget_connection(id);
         }
         while let Some(notice) = self.node.poll_notice() {
@@ -291,22 +311,22 @@ impl Loop {
     fn send(&mut self, id: ConnectionId) {
         while let Some(frame) = self.node.poll_transmit(id) {
             let taken = self
-                .outgoing
+                .peers
                 .get(&id)
-                .map(|outgoing| outgoing.try_send(frame.into_octets()));
+                .map(|peer| peer.outgoing.push(frame.into_octets()));
             match taken {
                 Some(Ok(())) => {}
-                Some(Err(mpsc::error::TrySendError::Full(_))) => {
+                Some(Err(NotTaken::Full)) => {
                     tracing::warn!(
                         connection = id.0,
                         "a PEP does not read what it is sent; its connection is ended"
                     );
                     self.refused.fetch_add(1, Ordering::Relaxed);
-                    self.outgoing.remove(&id);
+                    self.peers.remove(&id);
                     self.node.disconnected(self.clock.now(), id);
                 }
                 // Its socket is gone; the reader says so too.
-                Some(Err(mpsc::error::TrySendError::Closed(_))) | None => {}
+                Some(Err(NotTaken::Closed)) | None => {}
             }
         }
     }
@@ -368,7 +388,7 @@ impl Loop {
         self.node.shut_down(self.clock.now());
         self.let_out().await;
         self.events.close();
-        let writers: Vec<_> = self.outgoing.drain().map(|(_, outgoing)| outgoing).collect();
+        let writers: Vec<_> = self.peers.drain().map(|(_, peer)| peer.outgoing).collect();
         let leaving = async {
             for writer in writers {
                 writer.closed().await;

@@ -352,6 +352,11 @@ impl Node {
         self.connections.len()
     }
 
+    /// Whether a client-type was accepted on this connection, and not closed since.
+    pub fn is_open(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_some_and(|c| c.pep.is_some())
+    }
+
     fn moment(&self) -> Moment {
         Moment(self.now.real_millis)
     }
