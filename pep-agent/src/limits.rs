@@ -34,6 +34,8 @@ pub const NUT_ANSWER_MILLIS: u64 = 5_000;
 pub const MAX_SYSFS_FILE_OCTETS: u64 = 4_096;
 /// Entries of `/sys/class/power_supply` that are looked at.
 pub const MAX_POWER_SUPPLIES: usize = 256;
+/// Entries of `/sys/class/powercap` that are looked at.
+pub const MAX_RAPL_ZONES: usize = 1_024;
 /// How long the files of a battery may take to be read, in real milliseconds.
 pub const POWER_SUPPLY_ANSWER_MILLIS: u64 = 5_000;
 /// Longest answer of an operator's program, in octets.

@@ -103,6 +103,9 @@ pub(super) struct Server {
     pub(super) starter: Option<String>,
     pub(super) fan_in: Option<u32>,
     pub(super) inlets: Option<Vec<Inlet>>,
+    pub(super) halt: Option<Vec<String>>,
+    pub(super) rapl_rest_watts: Option<f64>,
+    pub(super) powercap_dir: Option<String>,
     pub(super) program: Option<Vec<String>>,
     pub(super) limit_seconds: Option<f64>,
 }

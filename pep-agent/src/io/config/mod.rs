@@ -92,6 +92,10 @@ pub struct ServerEntry {
     pub name: Name,
     /// Whether it is simulated.
     pub simulated: bool,
+    /// How the machine itself is halted, if it may be.
+    pub halt: Option<Vec<String>>,
+    /// The folder of its counters of power, and what they do not see, in milliwatts.
+    pub rapl: Option<(PathBuf, u32)>,
     /// The program that reads and switches it, if there is one.
     pub program: Option<ExecProgram>,
     /// Whose figures count.

@@ -7,6 +7,9 @@ use super::reserves::PLANT_KNOWS;
 use crate::engine::facts::{InletFacts, Role, ServerFacts};
 use crate::io::toml_file::{TomlError, TomlFile};
 
+/// Where the kernel shows its counters of power.
+const POWERCAP_CLASS: &str = "/sys/class/powercap";
+
 pub(super) fn servers(text: &TomlFile, form: &Form) -> Result<Vec<ServerEntry>, TomlError> {
     let is_shared = form.plant.is_some();
     let mut servers: Vec<ServerEntry> = Vec::new();
@@ -22,6 +25,31 @@ pub(super) fn servers(text: &TomlFile, form: &Form) -> Result<Vec<ServerEntry>, 
         } else {
             place.refuse_program(server.program.as_ref(), server.limit_seconds)?;
             None
+        };
+        if server.driver != form::HostDriver::Real || role(server.role) != Role::Custodian {
+            let given = [
+                ("halt", server.halt.is_some()),
+                ("rapl_rest_watts", server.rapl_rest_watts.is_some()),
+                ("powercap_dir", server.powercap_dir.is_some()),
+            ];
+            place.refuse(&given, "it is for the machine that the agent runs on")?;
+        }
+        let halt = match &server.halt {
+            Some(argv) if argv.first().is_none_or(String::is_empty) => {
+                return place.fail("halt", "is empty, expected a program and its arguments");
+            }
+            halt => halt.clone(),
+        };
+        let rapl = match server.rapl_rest_watts {
+            None => {
+                let given = [("powercap_dir", server.powercap_dir.is_some())];
+                place.refuse(&given, "it needs rapl_rest_watts")?;
+                None
+            }
+            rest => {
+                let class = server.powercap_dir.as_deref().unwrap_or(POWERCAP_CLASS);
+                Some((class.into(), place.milliwatts("rapl_rest_watts", rest, 0)?))
+            }
         };
         let facts = if simulated && is_shared {
             let given = [
@@ -43,6 +71,8 @@ pub(super) fn servers(text: &TomlFile, form: &Form) -> Result<Vec<ServerEntry>, 
         servers.push(ServerEntry {
             name,
             simulated,
+            halt,
+            rapl,
             program,
             role: role(server.role),
             cpu_millicores: server.cpu_millicores.unwrap_or(0),

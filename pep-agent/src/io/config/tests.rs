@@ -466,3 +466,29 @@ servers = ["s1"]
         assert!(error.contains(told), "{to}: {error}");
     }
 }
+
+#[test]
+fn the_machine_itself_may_be_halted_and_measured() {
+    let inlets = "inlets = [{ domain = \"feedA\", max_watts = 500 }]";
+    let with = |more: &str| GOOD.replacen(inlets, &format!("{inlets}\n{more}"), 1);
+    let config = read(&with("halt = [\"poweroff\"]\nrapl_rest_watts = 60")).unwrap();
+    assert_eq!(config.servers[0].halt, Some(vec!["poweroff".to_owned()]));
+    assert_eq!(
+        config.servers[0].rapl,
+        Some(("/sys/class/powercap".into(), 60_000))
+    );
+    for (more, told) in [
+        ("halt = []", "halt: is empty"),
+        (
+            "powercap_dir = \"/tmp\"",
+            "powercap_dir: has no place here: it needs rapl_rest_watts",
+        ),
+        (
+            "role = \"witness\"\nhalt = [\"x\"]",
+            "halt: has no place here: it is for the machine",
+        ),
+    ] {
+        let error = read(&with(more)).unwrap_err().to_string();
+        assert!(error.contains(told), "{more}: {error}");
+    }
+}

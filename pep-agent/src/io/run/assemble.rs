@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::drivers::DriverSet;
 use crate::drivers::exec::{ExecActivity, ExecHost, ExecLine, ExecReserve};
-use crate::drivers::host::RealHost;
+use crate::drivers::host::rapl::RaplMeter;
+use crate::drivers::host::{HaltCommand, RealHost};
 use crate::drivers::nut::NutReserve;
 use crate::drivers::plant_link::{PlantClient, PlantLinkError};
 use crate::drivers::power_supply::PowerSupplyReserve;
@@ -29,6 +30,8 @@ const PLANT_POLL: Duration = Duration::from_millis(250);
 const PROCESS_POLL: Duration = Duration::from_secs(1);
 /// How often a server behind a program is looked at.
 const HOST_POLL: Duration = Duration::from_secs(5);
+/// How long a halt command may take, and the machine after it, where halt_seconds says less.
+const HALT_LIMIT: Duration = Duration::from_secs(30);
 /// Age from which a sight of the plant is stale, in real time.
 const PLANT_STALE: Duration = Duration::from_secs(5);
 /// How long a plant that does not listen yet is waited for, in real time.
@@ -167,8 +170,17 @@ impl Furnishing<'_> {
                     }
                 }
             } else if server.role == Role::Custodian {
+                let halt = server.halt.as_ref().map(|argv| HaltCommand {
+                    argv: argv.clone(),
+                    limit: HALT_LIMIT.max(2 * Duration::from_millis(u64::from(facts.halt_millis))),
+                });
+                let meter = server
+                    .rapl
+                    .as_ref()
+                    .map(|(class, rest)| (RaplMeter::new(class), *rest));
+                let driver = RealHost::new(halt, meter);
                 self.drivers
-                    .add_host(server.name.clone(), Box::new(RealHost), PROCESS_POLL);
+                    .add_host(server.name.clone(), Box::new(driver), PROCESS_POLL);
             }
             self.inventory
                 .servers
