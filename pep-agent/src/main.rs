@@ -61,7 +61,7 @@ fn main() -> ExitCode {
             Command::Disarm(args) => operator::arm(args, false)
                 .await
                 .map_err(|e| (e.to_string(), e.exit_status())),
-            Command::CheckConfig(args) => check::check(args).map_err(|e| (e.to_string(), 2)),
+            Command::CheckConfig(args) => check::check(args).await.map_err(|e| (e.to_string(), 2)),
             Command::Plant(args) => plant::run(args)
                 .await
                 .map_err(|e| (e.to_string(), e.exit_status())),

@@ -1,11 +1,12 @@
 //! `pep-agent check-config`: what a file says, and what is wrong with it, before the day it matters.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::config::{ActivitySource, AgentConfig, LineSource, PlantEntry, ReserveSource};
 use super::run::deny_list;
 use super::toml_file::TomlError;
+use super::trial;
 use crate::drivers::process::ProcessTable;
 
 /// Arguments of `pep-agent check-config`.
@@ -27,17 +28,68 @@ pub enum CheckError {
     Print(#[from] std::io::Error),
 }
 
-/// Checks a file, and says what it means.
+/// Checks a file, says what it means, and reads every real thing of it once. What cannot be read is a warning: a UPS may
+/// be off today.
 ///
 /// # Errors
 /// Its first fault.
-pub fn check(args: &CheckArgs) -> Result<(), CheckError> {
+pub async fn check(args: &CheckArgs) -> Result<(), CheckError> {
     let config = AgentConfig::read(&args.config)?;
+    let mut lines = in_words(&config, &ProcessTable::of_this_machine());
+    lines.extend(missing_programs(&config));
+    lines.extend(trial::read_once(&config).await);
     let mut out = std::io::stdout().lock();
-    for line in in_words(&config, &ProcessTable::of_this_machine()) {
+    for line in lines {
         writeln!(out, "{line}")?;
     }
     Ok(())
+}
+
+/// Commands that are run on the day only: whether there is such a program, and whether it may be run.
+fn missing_programs(config: &AgentConfig) -> Vec<String> {
+    let mut commands: Vec<(String, &[String])> = Vec::new();
+    for server in &config.servers {
+        if let Some(halt) = &server.halt {
+            commands.push((format!("the halt command of server {}", server.name), halt));
+        }
+    }
+    for activity in &config.activities {
+        let of = |what: &str| format!("the {what} command of activity {}", activity.key.activity);
+        match &activity.source {
+            ActivitySource::Command(command) => {
+                commands.extend(command.stop.iter().map(|stop| (of("stop"), stop.as_slice())));
+                commands.extend(command.start.iter().map(|start| (of("start"), start.as_slice())));
+            }
+            ActivitySource::Process {
+                start: Some(start), ..
+            } => commands.push((of("start"), &start.argv)),
+            _ => {}
+        }
+    }
+    commands
+        .into_iter()
+        .filter_map(|(what, argv)| {
+            let program = argv.first()?;
+            let problem = program_problem(program)?;
+            Some(format!("warning: {what}: {program} {problem}"))
+        })
+        .collect()
+}
+
+fn program_problem(program: &str) -> Option<&'static str> {
+    use rustix::fs::{Access, access};
+    let may_run = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+    if program.contains('/') {
+        let path = Path::new(program);
+        return match (path.is_file(), may_run(path)) {
+            (_, true) => None,
+            (true, false) => Some("may not be run by this user"),
+            (false, _) => Some("is not there"),
+        };
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|folder| may_run(&folder.join(program)));
+    (!found).then_some("is nowhere on the PATH")
 }
 
 /// What a file means, a line each.

@@ -10,3 +10,4 @@ pub mod run;
 pub mod state;
 pub mod supervise;
 pub mod toml_file;
+mod trial;

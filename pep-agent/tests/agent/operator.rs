@@ -96,6 +96,48 @@ fn check_config_says_what_the_file_means() {
         said.contains("warning: it matches what is never touched"),
         "{said}"
     );
+    assert!(
+        said.contains("warning: reserve ups cannot be read: ups1@127.0.0.1:"),
+        "{said}"
+    );
+}
+
+#[test]
+fn check_config_finds_what_is_missing_on_this_machine() {
+    let mut file = nut_node(closed_port());
+    file.push_str(
+        r#"
+[[activity]]
+name = "db"
+driver = "command"
+status = ["true"]
+stop = ["no-such-program-anywhere"]
+start = ["/etc/passwd"]
+[[activity]]
+name = "vm"
+driver = "exec"
+program = ["/nonexistent"]
+[[manage]]
+name = "work"
+comm = "no-such-comm"
+start = ["/nonexistent/work"]
+"#,
+    );
+    let agent = Agent::new(&file);
+    let output = output(&["check-config", "--config", agent.config.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    for told in [
+        "warning: the stop command of activity db: no-such-program-anywhere is nowhere on the PATH\n",
+        // Root may run nothing that has no execute bit, either.
+        "warning: the start command of activity db: /etc/passwd may not be run by this user\n",
+        "warning: the start command of activity work: /nonexistent/work is not there\n",
+        "warning: activity vm on n1 cannot be read: /nonexistent: No such file or directory",
+        "now: activity db on n1: running\n",
+        "now: server n1: on\n",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
 }
 
 #[test]
