@@ -1,9 +1,11 @@
-//! The policy decision point: learns the cluster over COPS, plans, journals, decides.
+//! The policy decision point: learns the cluster over COPS, plans, journals, decides; and hosts other client-types
+//! beside the power one.
 
 pub mod api;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod host;
 pub mod io;
 pub mod limits;
 pub mod node;

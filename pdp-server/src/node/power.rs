@@ -1,70 +1,27 @@
-//! The power client-type on a session: requests in, decisions out, reports in (exchanges E1 to E3, E6 to E8, E11).
+//! What goes over the power client-type: requests in, decisions out, reports in (exchanges E1 to E3, E6 to E8, E11).
 
 use std::sync::Arc;
 
 use cops_codec::client_type::RowId;
-use cops_codec::client_type::numbers::POWER_CLIENT_TYPE;
 use cops_codec::client_type::power::PlanError;
 use cops_codec::client_type::store::{RequestRefused, read_readings};
-use cops_codec::message::{Decision, DecisionBody, Request};
+use cops_codec::message::{Decision, DecisionBody};
 use cops_codec::provisioning::{ClassError, ClassErrorCode, Contents, Prid, Report};
-use cops_codec::session::pdp::Done;
-use cops_codec::session::{DecisionId, PdpCommand, PdpEvent, RequestId};
 use cops_codec::wire::{ClientHandle, ClientSi, Context as CopsContext, CopsError, ErrorCode, ReportType};
 use power_policy::model::Name;
 
 use super::context::{Context, Pending, Told};
-use super::{ConnectionId, Node};
+use super::module::Power;
 use crate::engine::Input;
+use crate::host::{Asked, Hosting, Reported};
 use crate::translate;
 
 /// Longest reason in words that is made of a PEP's report.
 const MAX_REASONS: usize = 4;
 
-impl Node {
-    /// Events of request-states.
-    pub(super) fn power_event(&mut self, id: ConnectionId, event: PdpEvent) {
-        let Some(pep) = self.connections.get(&id).and_then(|c| c.pep.clone()) else {
-            return;
-        };
-        match event {
-            PdpEvent::Request { request, message, .. } => self.request(id, &pep, request, &message),
-            PdpEvent::Report {
-                handle,
-                decision,
-                report_type,
-                client_si,
-                ..
-            } => {
-                self.report(&pep, &handle, decision, report_type, &client_si);
-            }
-            PdpEvent::StateDeleted { handle, .. } => self.drop_context(&pep, &handle),
-            PdpEvent::Synchronized {
-                handle: None,
-                dropped,
-                ..
-            } => {
-                for handle in dropped {
-                    self.drop_context(&pep, &handle);
-                }
-                self.synchronised(&pep);
-            }
-            PdpEvent::SynchronizationOverdue { .. } => {
-                // A PEP that cannot tell what it holds cannot be commanded; it comes back and tries again.
-                let error = CopsError::new(ErrorCode::UNSPECIFIED);
-                let command = PdpCommand::Close {
-                    client_type: POWER_CLIENT_TYPE,
-                    error,
-                    redirect: None,
-                };
-                self.session_command(id, command);
-            }
-            // SSC of a single handle follows its REQ, which was acted on. The session answered what it refused.
-            _ => {}
-        }
-    }
-
-    fn request(&mut self, id: ConnectionId, pep: &Name, request: RequestId, message: &Request) {
+impl Power {
+    pub(super) fn requested(&mut self, hosting: &mut Hosting<'_>, pep: &Name, asked: Asked<'_>) {
+        let message = asked.message;
         let limits = self.row_limits;
         let Some(entry) = self.peps.get_mut(pep) else {
             return;
@@ -77,12 +34,12 @@ impl Node {
         if !is_base || !is_configuration {
             // One context a PEP. It may open another once the PDP asks for contingencies.
             let error = CopsError::new(ErrorCode::UNABLE_TO_PROCESS);
-            return self.decide(id, pep, message, request, DecisionBody::Error(error));
+            return self.decide(hosting, pep, &asked, DecisionBody::Error(error));
         }
         let named: Vec<_> = message.client_si.iter().filter_map(named_contents).collect();
         if named.is_empty() {
             let error = CopsError::new(ErrorCode::CLIENT_INFO_MISSING);
-            return self.decide(id, pep, message, request, DecisionBody::Error(error));
+            return self.decide(hosting, pep, &asked, DecisionBody::Error(error));
         }
         let is_new = entry.context.is_none();
         let context = entry
@@ -91,86 +48,54 @@ impl Node {
         match context.reported.apply(&named) {
             Ok(applied) => {
                 let null = DecisionBody::Decisions(vec![Decision::null(CopsContext::CONFIGURATION)]);
-                self.decide(id, pep, message, request, null);
+                self.decide(hosting, pep, &asked, null);
                 if applied.full_state || !applied.changes.is_empty() {
-                    self.report_facts(pep);
+                    self.report_facts(hosting, pep);
                 }
-                let synchronizing = self
-                    .connections
-                    .get(&id)
-                    .is_some_and(|c| c.session.is_synchronizing(POWER_CLIENT_TYPE));
-                if applied.full_state && !synchronizing {
-                    self.synchronised(pep);
+                if applied.full_state && !hosting.is_synchronizing(asked.connection) {
+                    self.synchronised(hosting, pep);
                 }
             }
             Err(refused) => {
                 if is_new {
                     entry.context = None;
                 }
-                self.refuse_request(id, pep, message, request, &refused);
+                self.refuse_request(hosting, pep, &asked, &refused);
             }
         }
     }
 
     fn refuse_request(
         &mut self,
-        id: ConnectionId,
+        hosting: &mut Hosting<'_>,
         pep: &Name,
-        message: &Request,
-        request: RequestId,
+        asked: &Asked<'_>,
         refused: &RequestRefused,
     ) {
         match refused {
             RequestRefused::Malformed(_) => {
                 let error = CopsError::new(ErrorCode::BAD_MESSAGE_FORMAT);
-                self.decide(id, pep, message, request, DecisionBody::Error(error));
+                self.decide(hosting, pep, asked, DecisionBody::Error(error));
             }
             RequestRefused::NoState => {
                 let null = DecisionBody::Decisions(vec![Decision::null(CopsContext::CONFIGURATION)]);
-                self.decide(id, pep, message, request, null);
-                let handle = Some(message.handle.clone());
-                self.session_command(
-                    id,
-                    PdpCommand::Synchronize {
-                        client_type: POWER_CLIENT_TYPE,
-                        handle,
-                    },
-                );
+                self.decide(hosting, pep, asked, null);
+                let handle = Some(asked.message.handle.clone());
+                // One that runs already will bring it.
+                let _ = hosting.synchronize(asked.connection, handle);
             }
             RequestRefused::Rows(_) => {
                 let contents = refused.contents();
                 let decisions = contents
                     .into_iter()
                     .map(|c| Decision::install(CopsContext::CONFIGURATION, c));
-                self.decide(
-                    id,
-                    pep,
-                    message,
-                    request,
-                    DecisionBody::Decisions(decisions.collect()),
-                );
+                self.decide(hosting, pep, asked, DecisionBody::Decisions(decisions.collect()));
             }
         }
     }
 
-    fn decide(
-        &mut self,
-        id: ConnectionId,
-        pep: &Name,
-        message: &Request,
-        request: RequestId,
-        body: DecisionBody,
-    ) {
-        let handle = message.handle.clone();
-        let command = PdpCommand::Decide {
-            client_type: POWER_CLIENT_TYPE,
-            handle,
-            request,
-            body,
-        };
-        if let Some(Done::Decided {
-            report: Some(decision),
-        }) = self.session_command(id, command)
+    fn decide(&mut self, hosting: &mut Hosting<'_>, pep: &Name, asked: &Asked<'_>, body: DecisionBody) {
+        if let Ok(Some(decision)) = hosting.decide(asked, body)
             && let Some(context) = self.peps.get_mut(pep).and_then(|entry| entry.context.as_mut())
         {
             context.unreported.push_back((decision, Told::Nothing));
@@ -178,27 +103,25 @@ impl Node {
     }
 
     /// Tells the engine all that a PEP reports.
-    pub(super) fn report_facts(&mut self, pep: &Name) {
+    pub(super) fn report_facts(&mut self, hosting: &mut Hosting<'_>, pep: &Name) {
         if let Some(context) = self.peps.get(pep).and_then(|entry| entry.context.as_ref()) {
             let facts = Arc::new(translate::facts(context.reported.rows()));
-            self.tell(Input::Facts {
-                pep: pep.clone(),
-                facts,
-            });
+            let pep = pep.clone();
+            self.tell(hosting, Input::Facts { pep, facts });
         }
     }
 
-    fn synchronised(&mut self, pep: &Name) {
+    pub(super) fn synchronised(&mut self, hosting: &mut Hosting<'_>, pep: &Name) {
         let Some(entry) = self.peps.get_mut(pep) else {
             return;
         };
         if !entry.synchronised {
             entry.synchronised = true;
-            self.tell(Input::Synchronised { pep: pep.clone() });
+            self.tell(hosting, Input::Synchronised { pep: pep.clone() });
         }
     }
 
-    fn drop_context(&mut self, pep: &Name, handle: &ClientHandle) {
+    pub(super) fn drop_context(&mut self, pep: &Name, handle: &ClientHandle) {
         if let Some(entry) = self.peps.get_mut(pep)
             && entry
                 .context
@@ -211,14 +134,14 @@ impl Node {
         }
     }
 
-    fn report(
-        &mut self,
-        pep: &Name,
-        handle: &ClientHandle,
-        decision: Option<DecisionId>,
-        report_type: ReportType,
-        client_si: &[ClientSi],
-    ) {
+    pub(super) fn reported(&mut self, hosting: &mut Hosting<'_>, pep: &Name, reported: Reported<'_>) {
+        let Reported {
+            handle,
+            decision,
+            report_type,
+            client_si,
+            ..
+        } = reported;
         let Some(context) = self.peps.get_mut(pep).and_then(|entry| entry.context.as_mut()) else {
             return;
         };
@@ -231,10 +154,8 @@ impl Node {
             if report_type == ReportType::ACCOUNTING
                 && let Ok(rows) = read_readings(&contents, self.row_limits)
             {
-                self.tell(Input::Readings {
-                    pep: pep.clone(),
-                    readings: translate::readings(&rows),
-                });
+                let (pep, readings) = (pep.clone(), translate::readings(&rows));
+                self.tell(hosting, Input::Readings { pep, readings });
             }
             return;
         };
@@ -255,10 +176,8 @@ impl Node {
             None => {}
             Some(generation) if report_type == ReportType::SUCCESS && !is_incomplete => {
                 if matches!(told, Told::Plan { .. }) {
-                    self.tell(Input::Installed {
-                        pep: pep.clone(),
-                        generation,
-                    });
+                    let pep = pep.clone();
+                    self.tell(hosting, Input::Installed { pep, generation });
                 }
             }
             Some(generation) => {
@@ -272,18 +191,19 @@ impl Node {
                     Ok(()) => in_words(&report),
                     Err(error) => format!("its report cannot be read: {error}"),
                 };
-                self.tell(Input::Refused {
+                let refused = Input::Refused {
                     pep: pep.clone(),
                     generation,
                     steps,
                     reason,
-                });
+                };
+                self.tell(hosting, refused);
             }
         }
     }
 
     /// Sends what the engine wants told, or keeps it until the session can take it. What is newer replaces what waits.
-    pub(super) fn assign(&mut self, what: Pending) {
+    pub(super) fn assign(&mut self, hosting: &mut Hosting<'_>, what: Pending) {
         let pep = match &what {
             Pending::Install(assignment) | Pending::Release(assignment) => assignment.pep.clone(),
         };
@@ -293,11 +213,11 @@ impl Node {
                 (Some(Pending::Install(_)), Pending::Release(newer)) => Pending::Install(newer),
                 (_, what) => what,
             });
-            self.send_pending(&pep);
+            self.send_pending(hosting, &pep);
         }
     }
 
-    pub(super) fn send_pending(&mut self, pep: &Name) {
+    pub(super) fn send_pending(&mut self, hosting: &mut Hosting<'_>, pep: &Name) {
         let Some(entry) = self.peps.get_mut(pep) else {
             return;
         };
@@ -307,30 +227,25 @@ impl Node {
         let Some(pending) = context.pending.take() else {
             return;
         };
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
         // A REQ is decided in the call that brings it; room for reports is what can be missing.
-        let waiting = connection
-            .session
-            .unreported_decisions(POWER_CLIENT_TYPE, &context.handle);
-        if waiting >= connection_room() {
+        if hosting.unreported_decisions(id, &context.handle) >= connection_room() {
             context.pending = Some(pending);
             return;
         }
         let (decs, generation) = match &pending {
             Pending::Install(assignment) => {
-                match context.install(&self.site, assignment, self.wire_limits.max_message_octets) {
+                match context.install(&self.site, assignment, self.max_message_octets) {
                     Ok(decs) => (decs, assignment.generation),
                     Err(reason) => {
                         let generation = assignment.generation;
                         let pep = pep.clone();
-                        return self.tell(Input::Refused {
+                        let refused = Input::Refused {
                             pep,
                             generation,
                             steps: Vec::new(),
                             reason,
-                        });
+                        };
+                        return self.tell(hosting, refused);
                     }
                 }
             }
@@ -341,22 +256,12 @@ impl Node {
         };
         let handle = context.handle.clone();
         for (decisions, told) in decs {
-            let handle = handle.clone();
-            let command = PdpCommand::Push {
-                client_type: POWER_CLIENT_TYPE,
-                handle,
-                decisions,
-            };
-            let done = self.session_command(id, command);
+            let pushed = hosting.push(id, handle.clone(), decisions);
             let Some(context) = self.peps.get_mut(pep).and_then(|entry| entry.context.as_mut()) else {
                 return;
             };
-            match done {
-                Some(Done::Decided {
-                    report: Some(decision),
-                }) => {
-                    context.unreported.push_back((decision, told));
-                }
+            match pushed {
+                Ok(Some(decision)) => context.unreported.push_back((decision, told)),
                 _ => {
                     // The PEP is gone or does not read; the engine hears of the one and judges the other by its results.
                     context.forget_told();
@@ -365,7 +270,6 @@ impl Node {
                 }
             }
         }
-        self.ready.insert(id);
     }
 }
 

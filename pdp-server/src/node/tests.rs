@@ -10,7 +10,7 @@ use cops_codec::session::CloseCause;
 use cops_codec::session::pep::{
     ClientOpening, Outcome, PepCommand, PepConfig, PepEvent, PepSession, RequestBody,
 };
-use cops_codec::wire::{ClientHandle, ClientSi};
+use cops_codec::wire::{ClientHandle, ClientSi, ErrorCode, PepId};
 use cops_codec::{Framer, Message};
 use power_policy::interruption::Command;
 use power_policy::model::{Phase, Scope};

@@ -284,6 +284,15 @@ impl PdpSession {
         core::mem::take(&mut self.held)
     }
 
+    /// As [`Self::take_held`], of one client-type.
+    pub fn take_held_of(&mut self, client_type: ClientType) -> Option<HeldState> {
+        let at = self
+            .held
+            .iter()
+            .position(|state| state.client_type == client_type)?;
+        Some(self.held.swap_remove(at))
+    }
+
     /// The PEP at the other end, once its first OPN came.
     #[must_use]
     pub const fn pep_id(&self) -> Option<&PepId> {
@@ -302,6 +311,14 @@ impl PdpSession {
             .get(&client_type)
             .into_iter()
             .flat_map(|client| client.states.keys())
+    }
+
+    /// How many of them there are.
+    #[must_use]
+    pub fn handle_count(&self, client_type: ClientType) -> usize {
+        self.clients
+            .get(&client_type)
+            .map_or(0, |client| client.states.len())
     }
 
     /// REQs of this handle whose decision has not gone.

@@ -1,0 +1,186 @@
+//! The power client-type as a module: the engine, and what each PEP reported and was told.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use cops_codec::client_type::numbers::POWER_CLIENT_TYPE;
+use cops_codec::client_type::store::RowLimits;
+use cops_codec::session::CloseCause;
+use cops_codec::wire::{ClientHandle, ClientType, ErrorCode, PepId};
+use power_policy::model::Name;
+
+use super::Notice;
+use super::context::{self, Context};
+use crate::config::PeerPolicy;
+use crate::engine::state::Record;
+use crate::engine::{Engine, Input, Output};
+use crate::host::{
+    Asked, ClientTypeModule, ConnectionId, Deleted, Hosting, Opening, Reported, Terms, Verdict,
+};
+use crate::limits;
+use crate::translate::Site;
+
+/// A PEP that is, or was, connected.
+#[derive(Debug)]
+pub(super) struct Pep {
+    pub(super) connection: Option<ConnectionId>,
+    /// Its base context. It outlives the connection for the hold time.
+    pub(super) context: Option<Context>,
+    /// The engine was told that the request-states are known.
+    pub(super) synchronised: bool,
+}
+
+/// The power client-type.
+pub(super) struct Power {
+    pub(super) engine: Engine,
+    pub(super) site: Site,
+    pub(super) peers: PeerPolicy,
+    pub(super) terms: Terms,
+    pub(super) max_message_octets: usize,
+    pub(super) row_limits: RowLimits,
+    pub(super) peps: BTreeMap<Name, Pep>,
+    /// Who is at the other end of a connection, while the client-type is open on it.
+    pub(super) names: BTreeMap<ConnectionId, Name>,
+    pub(super) records: VecDeque<Record>,
+    pub(super) notices: VecDeque<Notice>,
+}
+
+impl Power {
+    /// Tells the engine, and carries out what it wants.
+    pub(super) fn tell(&mut self, hosting: &mut Hosting<'_>, input: Input) {
+        self.engine.handle(hosting.now().engine_millis, input);
+        self.drain_engine(hosting);
+    }
+
+    pub(super) fn drain_engine(&mut self, hosting: &mut Hosting<'_>) {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Record(record) => self.records.push_back(record),
+                Output::Event(event) => self.notices.push_back(Notice::Event(event)),
+                Output::Answer {
+                    id,
+                    outcome,
+                    repeated,
+                } => {
+                    self.notices.push_back(Notice::Answer {
+                        id,
+                        outcome,
+                        repeated,
+                    });
+                }
+                Output::Install(assignment) => {
+                    self.assign(hosting, context::Pending::Install(assignment));
+                }
+                Output::Release(assignment) => {
+                    self.assign(hosting, context::Pending::Release(assignment));
+                }
+            }
+        }
+    }
+}
+
+impl ClientTypeModule for Power {
+    fn client_type(&self) -> ClientType {
+        POWER_CLIENT_TYPE
+    }
+
+    fn open(&mut self, _: &mut Hosting<'_>, opening: &Opening) -> Verdict {
+        let Ok(pep) = Name::new(opening.pep_id.as_str()) else {
+            // A PEPID that is no name of ours: longer than 64 octets.
+            return Verdict::refuse(ErrorCode::UNABLE_TO_PROCESS);
+        };
+        let is_known = self.peps.contains_key(&pep);
+        if !self.peers.may_connect(&pep) || (!is_known && self.peps.len() >= limits::MAX_PEPS) {
+            return Verdict::refuse(ErrorCode::UNABLE_TO_PROCESS);
+        }
+        // What a PEP reported before its connection ended has aged since, by a time that its rows do not tell: mains that
+        // was absent then may be back. So it is always synchronised (exchanges E6, case B), and nothing is resumed.
+        Verdict::Accept(self.terms)
+    }
+
+    fn opened(&mut self, hosting: &mut Hosting<'_>, opening: &Opening, _resumed: bool) {
+        let id = opening.connection;
+        let Ok(pep) = Name::new(opening.pep_id.as_str()) else {
+            return;
+        };
+        if opening.again {
+            return;
+        }
+        self.names.insert(id, pep.clone());
+        self.peps.insert(
+            pep.clone(),
+            Pep {
+                connection: Some(id),
+                context: None,
+                synchronised: false,
+            },
+        );
+        let address = opening.address.to_string();
+        self.tell(hosting, Input::Opened { pep, address });
+    }
+
+    fn request(&mut self, hosting: &mut Hosting<'_>, asked: Asked<'_>) {
+        if let Some(pep) = self.names.get(&asked.connection).cloned() {
+            self.requested(hosting, &pep, asked);
+        }
+    }
+
+    fn report(&mut self, hosting: &mut Hosting<'_>, reported: Reported<'_>) {
+        if let Some(pep) = self.names.get(&reported.connection).cloned() {
+            self.reported(hosting, &pep, reported);
+        }
+    }
+
+    fn state_deleted(&mut self, _: &mut Hosting<'_>, id: ConnectionId, handle: &ClientHandle, _: Deleted) {
+        if let Some(pep) = self.names.get(&id).cloned() {
+            self.drop_context(&pep, handle);
+        }
+    }
+
+    fn synchronized(&mut self, hosting: &mut Hosting<'_>, id: ConnectionId, handle: Option<&ClientHandle>) {
+        // SSC of a single handle follows its REQ, which was acted on.
+        if handle.is_none()
+            && let Some(pep) = self.names.get(&id).cloned()
+        {
+            self.synchronised(hosting, &pep);
+        }
+    }
+
+    fn closed(&mut self, hosting: &mut Hosting<'_>, id: ConnectionId, cause: &CloseCause, held: bool) {
+        let Some(pep) = self.names.remove(&id) else { return };
+        let Some(entry) = self.peps.get_mut(&pep) else {
+            return;
+        };
+        if entry.connection == Some(id) {
+            entry.connection = None;
+            entry.synchronised = false;
+            match &mut entry.context {
+                Some(context) if held => context.forget_unreported(),
+                context => *context = None,
+            }
+            let reason = cause.to_string();
+            self.tell(hosting, Input::Closed { pep, reason });
+        }
+    }
+
+    fn forgotten(&mut self, _: &mut Hosting<'_>, pep_id: &PepId) {
+        if let Ok(pep) = Name::new(pep_id.as_str())
+            && self
+                .peps
+                .get(&pep)
+                .is_some_and(|entry| entry.connection.is_none())
+        {
+            self.peps.remove(&pep);
+        }
+    }
+
+    fn heard(&mut self, hosting: &mut Hosting<'_>, id: ConnectionId) {
+        if let Some(pep) = self.names.get(&id).cloned() {
+            self.send_pending(hosting, &pep);
+            self.tell(hosting, Input::Heard { pep });
+        }
+    }
+
+    fn handle_timeout(&mut self, hosting: &mut Hosting<'_>) {
+        self.tell(hosting, Input::Tick);
+    }
+}
