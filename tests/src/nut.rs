@@ -15,6 +15,10 @@ use crate::process::Program;
 const DRIVER: &str = "/lib/nut/dummy-ups";
 /// Not `/sbin/upsd`, which is a wrapper that refuses to start without a MODE in the system's own file.
 const DAEMON: &str = "/lib/nut/upsd";
+/// Who may switch at each of these.
+pub const USER: &str = "pep";
+/// That user's password.
+pub const PASSWORD: &str = "not-a-secret";
 const READY_WITHIN: Duration = Duration::from_secs(20);
 /// How often another free port is tried where somebody else took it first.
 const PORT_TRIES: usize = 5;
@@ -52,7 +56,8 @@ impl Nut {
                 etc.join("ups.dev").display()
             ),
         )?;
-        fs::write(etc.join("upsd.users"), "")?;
+        let users = format!("[{USER}]\n  password = {PASSWORD}\n  actions = SET\n  instcmds = ALL\n");
+        fs::write(etc.join("upsd.users"), users)?;
         write_variables(&etc.join("ups.dev"), variables)?;
         let mut command = Command::new(DRIVER);
         command.args(["-a", ups, "-F"]);

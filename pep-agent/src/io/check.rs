@@ -129,7 +129,11 @@ fn in_words(config: &AgentConfig, table: &ProcessTable) -> Vec<String> {
     for line in &config.lines {
         let source = match &line.source {
             LineSource::Simulated => "simulated".to_owned(),
-            LineSource::Exec(program, _) => format!("program {}", program.argv.join(" ")),
+            LineSource::Exec(program) => format!("program {}", program.argv.join(" ")),
+            LineSource::NutOutlet(facts) => format!(
+                "NUT, outlet {} of {} at {}",
+                facts.outlet, facts.device, facts.server.address
+            ),
         };
         lines.push(format!("line {} ({:?}): {source}", line.name, line.role));
     }

@@ -54,7 +54,7 @@ pub fn list_variables(ups: &str) -> String {
 /// # Errors
 /// A refusal, or a line that does not belong there. Either way what was listed so far is worth nothing.
 pub fn listing(ups: &str, line: &str) -> Result<Progress, Fault> {
-    let words = split(line).ok_or_else(|| Fault::unexpected(line, "words, quoted where they hold blanks"))?;
+    let words = words(line)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["ERR", code, ..] => Err(Fault::Refused((*code).to_owned())),
@@ -66,6 +66,99 @@ pub fn listing(ups: &str, line: &str) -> Result<Progress, Fault> {
         }),
         _ => Err(Fault::unexpected(line, "a line of LIST VAR")),
     }
+}
+
+/// The question for one variable of a UPS.
+pub fn get_variable(ups: &str, variable: &str) -> String {
+    format!("GET VAR {ups} {variable}")
+}
+
+/// Reads the answer to [`get_variable`].
+///
+/// # Errors
+/// A refusal, or a line that does not belong there.
+pub fn variable(ups: &str, variable: &str, line: &str) -> Result<String, Fault> {
+    match words(line)?.as_slice() {
+        [said, code, ..] if said == "ERR" => Err(Fault::Refused(code.clone())),
+        [said, of, name, value] if said == "VAR" && of == ups && name == variable => Ok(value.clone()),
+        _ => Err(Fault::unexpected(
+            line,
+            "VAR with the variable that was asked for",
+        )),
+    }
+}
+
+/// Tells upsd who asks.
+pub fn username(user: &str) -> String {
+    format!("USERNAME {}", quoted(user))
+}
+
+/// Tells upsd the password of who asks.
+pub fn password(password: &str) -> String {
+    format!("PASSWORD {}", quoted(password))
+}
+
+/// Asks that commands be given an identifier by which their result can be asked for.
+pub fn tracking_on() -> String {
+    "SET TRACKING ON".to_owned()
+}
+
+/// An instant command of a UPS.
+pub fn instant_command(ups: &str, command: &str) -> String {
+    format!("INSTCMD {ups} {command}")
+}
+
+/// A new value of a variable of a UPS.
+pub fn set_variable(ups: &str, variable: &str, value: &str) -> String {
+    format!("SET VAR {ups} {variable} {}", quoted(value))
+}
+
+/// Reads the answer to a command: what follows its `OK`.
+///
+/// # Errors
+/// A refusal, or a line that does not belong there.
+pub fn accepted(line: &str) -> Result<Vec<String>, Fault> {
+    match words(line)?.as_slice() {
+        [said, code, ..] if said == "ERR" => Err(Fault::Refused(code.clone())),
+        [said, rest @ ..] if said == "OK" => Ok(rest.to_vec()),
+        _ => Err(Fault::unexpected(line, "OK")),
+    }
+}
+
+/// The question for the result of a command.
+pub fn get_tracking(id: &str) -> String {
+    format!("GET TRACKING {id}")
+}
+
+/// Where a command stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tracking {
+    /// Its driver has not answered yet.
+    Pending,
+    /// Its driver has carried it out.
+    Succeeded,
+}
+
+/// Reads the answer to [`get_tracking`].
+///
+/// # Errors
+/// The driver refused or failed, or a line that does not belong there.
+pub fn tracking(line: &str) -> Result<Tracking, Fault> {
+    match words(line)?.as_slice() {
+        [said, code, ..] if said == "ERR" => Err(Fault::Refused(code.clone())),
+        [said] if said == "PENDING" => Ok(Tracking::Pending),
+        [said] if said == "SUCCESS" => Ok(Tracking::Succeeded),
+        _ => Err(Fault::unexpected(line, "PENDING, SUCCESS or ERR")),
+    }
+}
+
+/// A word in quotes. What ends a line does not get here: names and passwords are checked where they come from.
+fn quoted(word: &str) -> String {
+    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn words(line: &str) -> Result<Vec<String>, Fault> {
+    split(line).ok_or_else(|| Fault::unexpected(line, "words, quoted where they hold blanks"))
 }
 
 /// Splits a line into words. A word in quotes may hold blanks, and `\` before a quote or a `\`.

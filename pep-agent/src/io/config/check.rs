@@ -174,7 +174,7 @@ pub(super) fn check(text: &TomlFile, file: &Path) -> Result<AgentConfig, TomlErr
 
     let servers = servers::servers(text, &form)?;
     let reserves = reserves::reserves(text, &form, &servers)?;
-    let lines = lines::lines(text, &form)?;
+    let lines = lines::lines(text, &form, &folder)?;
     let domains = domains(text, &form)?;
     let activities = activities::activities(text, &form, &servers, &state_dir, &folder)?;
     let plant = plant::plant(text, &form, &folder, &servers, &reserves, &lines, &domains)?;

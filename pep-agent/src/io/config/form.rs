@@ -185,6 +185,8 @@ pub(super) struct Reserve {
 pub(super) enum LineDriver {
     Simulated,
     Exec,
+    #[serde(rename = "nut_outlet")]
+    NutOutlet,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -209,6 +211,12 @@ pub(super) enum Changeover {
 pub(super) struct Line {
     pub(super) name: String,
     pub(super) driver: LineDriver,
+    pub(super) ups: Option<String>,
+    pub(super) address: Option<String>,
+    pub(super) outlet: Option<u32>,
+    pub(super) switch_variable: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) password_file: Option<String>,
     pub(super) program: Option<Vec<String>>,
     pub(super) limit_seconds: Option<f64>,
     pub(super) poll_seconds: Option<f64>,

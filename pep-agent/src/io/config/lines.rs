@@ -1,20 +1,25 @@
 //! `[[line]]`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use power_policy::model::{Changeover, LineMode, Name};
 
 use super::check::{Place, permille, role};
 use super::form::{self, Form};
+use super::nut;
 use super::reserves::PLANT_KNOWS;
 use super::{LineEntry, LineSource};
+use crate::drivers::nut::{NutLogin, NutServer, OutletFacts, OutletSwitch};
 use crate::engine::facts::LineFacts;
 use crate::io::toml_file::{TomlError, TomlFile};
 
+/// How long an outlet may take to follow: NUT's drivers poll a device every 2 s, some every 30 s.
+const OUTLET_LIMIT: Duration = Duration::from_secs(10);
 /// How often a real line is read where the file says nothing.
 const LINE_POLL: Duration = Duration::from_secs(5);
 
-pub(super) fn lines(text: &TomlFile, form: &Form) -> Result<Vec<LineEntry>, TomlError> {
+pub(super) fn lines(text: &TomlFile, form: &Form, folder: &Path) -> Result<Vec<LineEntry>, TomlError> {
     let mut lines: Vec<LineEntry> = Vec::new();
     for (index, line) in form.line.iter().enumerate() {
         let place = Place::of(text, "line", index);
@@ -22,17 +27,13 @@ pub(super) fn lines(text: &TomlFile, form: &Form) -> Result<Vec<LineEntry>, Toml
         if lines.iter().any(|known| known.name == name) {
             return place.fail("name", format!("{name:?} is taken already"));
         }
+        refuse_keys_of_other_drivers(&place, line)?;
         let source = match line.driver {
-            form::LineDriver::Exec => LineSource::Exec(
-                place.program(line.program.as_ref(), line.limit_seconds)?,
-                place.duration("poll_seconds", line.poll_seconds, LINE_POLL, 0.1)?,
-            ),
-            form::LineDriver::Simulated => {
-                place.refuse_program(line.program.as_ref(), line.limit_seconds)?;
-                let given = [("poll_seconds", line.poll_seconds.is_some())];
-                place.refuse(&given, "it is for driver = \"exec\"")?;
-                LineSource::Simulated
+            form::LineDriver::Simulated => LineSource::Simulated,
+            form::LineDriver::Exec => {
+                LineSource::Exec(place.program(line.program.as_ref(), line.limit_seconds)?)
             }
+            form::LineDriver::NutOutlet => LineSource::NutOutlet(nut_outlet(&place, line, folder)?),
         };
         let facts = if form.plant.is_some() && source == LineSource::Simulated {
             let given = [
@@ -52,11 +53,84 @@ pub(super) fn lines(text: &TomlFile, form: &Form) -> Result<Vec<LineEntry>, Toml
         lines.push(LineEntry {
             name,
             source,
+            poll: place.duration("poll_seconds", line.poll_seconds, LINE_POLL, 0.1)?,
             role: role(line.role),
             facts,
         });
     }
     Ok(lines)
+}
+
+/// Keys that say nothing with the driver that is given.
+fn refuse_keys_of_other_drivers(place: &Place<'_>, line: &form::Line) -> Result<(), TomlError> {
+    use form::LineDriver::{Exec, NutOutlet, Simulated};
+    if line.driver != Exec {
+        let given = [("program", line.program.is_some())];
+        place.refuse(&given, "it is for driver = \"exec\"")?;
+    }
+    if line.driver != NutOutlet {
+        let given = [
+            ("ups", line.ups.is_some()),
+            ("address", line.address.is_some()),
+            ("outlet", line.outlet.is_some()),
+            ("switch_variable", line.switch_variable.is_some()),
+            ("user", line.user.is_some()),
+            ("password_file", line.password_file.is_some()),
+        ];
+        place.refuse(&given, "it is for driver = \"nut_outlet\"")?;
+    }
+    if line.driver == Simulated {
+        let given = [
+            ("limit_seconds", line.limit_seconds.is_some()),
+            ("poll_seconds", line.poll_seconds.is_some()),
+        ];
+        place.refuse(&given, "it is for what is real")?;
+    }
+    Ok(())
+}
+
+fn nut_outlet(place: &Place<'_>, line: &form::Line, folder: &Path) -> Result<OutletFacts, TomlError> {
+    let one = |key: &str, names: &Option<Vec<String>>| match names.as_deref() {
+        Some([_]) => Ok(()),
+        Some(_) => place.fail(
+            key,
+            "must have one member: an outlet joins one reserve and one server",
+        ),
+        None => place.fail(key, "is missing, expected the name of its member"),
+    };
+    one("reserves", &line.reserves)?;
+    one("servers", &line.servers)?;
+    let login = match (&line.user, &line.password_file) {
+        (Some(user), Some(file)) => Some(NutLogin {
+            user: nut::word(place, "user", user)?,
+            password_file: folder.join(file),
+        }),
+        (None, None) => None,
+        (Some(_), None) => {
+            return place.fail(
+                "password_file",
+                "is missing, expected the file of the user's password",
+            );
+        }
+        (None, Some(_)) => return place.fail("user", "is missing, expected a user of upsd.users"),
+    };
+    Ok(OutletFacts {
+        server: NutServer {
+            address: nut::address(place, line.address.as_ref())?,
+            login,
+        },
+        device: nut::device(place, line.ups.as_ref())?,
+        outlet: place.needs(
+            "outlet",
+            line.outlet,
+            "the number of the outlet, as in outlet.3.status",
+        )?,
+        switch: match &line.switch_variable {
+            Some(variable) => OutletSwitch::Variable(nut::word(place, "switch_variable", variable)?),
+            None => OutletSwitch::Commands,
+        },
+        limit: place.duration("limit_seconds", line.limit_seconds, OUTLET_LIMIT, 0.1)?,
+    })
 }
 
 fn line_facts(place: &Place<'_>, line: &form::Line) -> Result<LineFacts, TomlError> {

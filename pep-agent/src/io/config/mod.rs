@@ -8,6 +8,7 @@ mod activities;
 mod check;
 mod form;
 mod lines;
+mod nut;
 mod plant;
 mod reserves;
 mod servers;
@@ -22,7 +23,7 @@ use power_policy::plant::PlantConfig;
 
 use crate::drivers::command::CommandActivity;
 use crate::drivers::exec::ExecProgram;
-use crate::drivers::nut::NutFigures;
+use crate::drivers::nut::{NutFigures, OutletFacts};
 use crate::drivers::power_supply::PowerSupplyFigures;
 use crate::drivers::process::{Pattern, StartCommand};
 use crate::engine::facts::{ActivityFacts, ActivityKey, LineFacts, ReserveFacts, Role, ServerFacts, Witness};
@@ -161,8 +162,10 @@ pub struct ReserveEntry {
 pub enum LineSource {
     /// In the plant.
     Simulated,
-    /// By a program, and how often that reads it.
-    Exec(ExecProgram, Duration),
+    /// An outlet that a NUT server knows.
+    NutOutlet(OutletFacts),
+    /// By a program.
+    Exec(ExecProgram),
 }
 
 /// A line.
@@ -172,6 +175,8 @@ pub struct LineEntry {
     pub name: Name,
     /// How it is read and switched.
     pub source: LineSource,
+    /// How often a real one is read.
+    pub poll: Duration,
     /// Whether this agent can switch it.
     pub role: Role,
     /// Its figures; `None` where the shared plant has them.

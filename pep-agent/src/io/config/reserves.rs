@@ -7,6 +7,7 @@ use power_policy::model::{Chemistry, Name};
 
 use super::check::{Place, permille, role, witness};
 use super::form::{self, Form};
+use super::nut;
 use super::{ReserveEntry, ReserveSource, ServerEntry};
 use crate::drivers::nut::NutFigures;
 use crate::drivers::power_supply::PowerSupplyFigures;
@@ -25,8 +26,6 @@ const PLANT_STALE: Duration = Duration::from_secs(5);
 const MAX_WH: f64 = 1e6;
 /// Where the kernel shows power supplies.
 const POWER_SUPPLY_CLASS: &str = "/sys/class/power_supply";
-/// The port of NUT (RFC 9271).
-const NUT_PORT: u16 = 3493;
 
 pub(super) const PLANT_KNOWS: &str = "the plant knows its figures";
 const NOT_SIMULATED: &str = "it is for what is simulated";
@@ -70,25 +69,8 @@ fn nut_reserve(
     ];
     place.refuse(&given, NOT_SIMULATED)?;
     refuse_power_supply_keys(place, reserve)?;
-    let ups = place.needs("ups", reserve.ups.clone(), "the name of the UPS at its upsd")?;
-    if ups.is_empty()
-        || !ups
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-    {
-        return place.fail(
-            "ups",
-            format!("is {ups:?}, expected letters, digits, '-', '_' and '.'"),
-        );
-    }
-    let address = reserve.address.as_deref().unwrap_or("127.0.0.1");
-    let address = match address.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0) => {
-            address.to_owned()
-        }
-        None if !address.is_empty() => format!("{address}:{NUT_PORT}"),
-        _ => return place.fail("address", format!("is {address:?}, expected host or host:port")),
-    };
+    let ups = nut::device(place, reserve.ups.as_ref())?;
+    let address = nut::address(place, reserve.address.as_ref())?;
     let name = reserve.name.clone().unwrap_or_else(|| format!("{ups}@{address}"));
     let facts = reserve_facts(place, reserve, servers, false)?;
     let figures = NutFigures {

@@ -148,7 +148,7 @@ fn every_fault_names_line_key_and_what_was_expected() {
         (
             "ups = \"ups1\"\n",
             "",
-            "15:reserve[0].ups: is missing, expected the name of the UPS at its upsd",
+            "15:reserve[0].ups: is missing, expected the name of the device at its upsd",
         ),
         (
             "ups = \"ups1\"",
@@ -490,5 +490,64 @@ fn the_machine_itself_may_be_halted_and_measured() {
     ] {
         let error = read(&with(more)).unwrap_err().to_string();
         assert!(error.contains(told), "{more}: {error}");
+    }
+}
+
+#[test]
+fn an_outlet_that_a_nut_server_switches() {
+    let line = r#"
+[[line]]
+name = "b-to-n1"
+driver = "nut_outlet"
+ups = "pdu1"
+outlet = 3
+user = "pep"
+password_file = "nut.password"
+max_watts = 400
+reserves = ["ups1"]
+servers = ["n1"]
+"#;
+    let with = |from: &str, to: &str| format!("{GOOD}{}", line.replacen(from, to, 1));
+    let config = read(&with("", "")).unwrap();
+    let LineSource::NutOutlet(facts) = &config.lines[0].source else {
+        panic!("{:?}", config.lines[0].source)
+    };
+    assert_eq!(facts.server.address, "127.0.0.1:3493");
+    let login = facts.server.login.as_ref().unwrap();
+    assert_eq!(login.password_file, Path::new("/etc/pep/nut.password"));
+    assert_eq!((facts.device.as_str(), facts.outlet), ("pdu1", 3));
+    assert_eq!(facts.switch, crate::drivers::nut::OutletSwitch::Commands);
+    for (from, to, told) in [
+        (
+            "outlet = 3",
+            "",
+            "outlet: is missing, expected the number of the outlet",
+        ),
+        ("outlet = 3", "outlet = -3", "outlet: "),
+        ("\"n1\"]", "\"n1\", \"n2\"]", "servers: must have one member"),
+        ("user = \"pep\"", "", "user: is missing"),
+        (
+            "user = \"pep\"",
+            "user = \"a b\"",
+            "user: is \"a b\", expected letters",
+        ),
+        (
+            "password_file = \"nut.password\"",
+            "",
+            "password_file: is missing",
+        ),
+        (
+            "driver = \"nut_outlet\"",
+            "driver = \"simulated\"",
+            "ups: has no place here",
+        ),
+        (
+            "outlet = 3",
+            "outlet = 3\nprogram = [\"x\"]",
+            "program: has no place here",
+        ),
+    ] {
+        let error = read(&with(from, to)).unwrap_err().to_string();
+        assert!(error.contains(told), "{to}: {error}");
     }
 }

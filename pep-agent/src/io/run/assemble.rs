@@ -11,7 +11,7 @@ use crate::drivers::DriverSet;
 use crate::drivers::exec::{ExecActivity, ExecHost, ExecLine, ExecReserve};
 use crate::drivers::host::rapl::RaplMeter;
 use crate::drivers::host::{HaltCommand, RealHost};
-use crate::drivers::nut::NutReserve;
+use crate::drivers::nut::{NutOutlet, NutReserve};
 use crate::drivers::plant_link::{PlantClient, PlantLinkError};
 use crate::drivers::power_supply::PowerSupplyReserve;
 use crate::drivers::process::{DenyList, ProcessActivity, ProcessTable};
@@ -286,11 +286,21 @@ impl Furnishing<'_> {
                     self.drivers
                         .add_line(line.name.clone(), Box::new(driver), PLANT_POLL);
                 }
-                LineSource::Exec(program, poll) => {
+                LineSource::NutOutlet(outlet) => {
+                    // The file was checked: it has one member each.
+                    if let ([reserve], [server]) = (facts.reserves.as_slice(), facts.servers.as_slice()) {
+                        let (reserve, server) = (reserve.clone(), server.clone());
+                        let driver = NutOutlet::new(outlet.clone(), reserve, server, facts.milliwatts);
+                        self.drivers
+                            .add_line(line.name.clone(), Box::new(driver), line.poll);
+                    }
+                }
+                LineSource::Exec(program) => {
                     // What it declares is what plans reckon with; what takes twice as long is stuck.
                     let limit = Duration::from_millis(u64::from(facts.switch_millis)) * 2;
                     let driver = ExecLine::new(program.clone(), line.name.clone(), limit.max(program.limit));
-                    self.drivers.add_line(line.name.clone(), Box::new(driver), *poll);
+                    self.drivers
+                        .add_line(line.name.clone(), Box::new(driver), line.poll);
                 }
             }
             self.inventory.lines.insert(line.name.clone(), Thing::new(facts));

@@ -1,3 +1,7 @@
+//! Drivers of NUT, against answers as upsd gives them and as it does not.
+
+mod outlet;
+
 use std::collections::BTreeMap;
 
 use power_policy::model::{FigureSource, Mains, ReserveState};

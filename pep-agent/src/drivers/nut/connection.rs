@@ -1,0 +1,186 @@
+//! The connection to one `upsd`: questions and answers, a login, the result of a command.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
+
+use super::protocol::{self, Fault, Progress, Tracking};
+use crate::limits::{MAX_NUT_LINE_OCTETS, MAX_NUT_LINES, MAX_PASSWORD_FILE_OCTETS, NUT_ANSWER_MILLIS};
+
+/// How often the result of a command is asked for.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// An `upsd`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NutServer {
+    /// `host:port`.
+    pub address: String,
+    /// Who the agent is there; reading needs nobody, switching does.
+    pub login: Option<NutLogin>,
+}
+
+/// A user of `upsd.users`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NutLogin {
+    /// Its name.
+    pub user: String,
+    /// A file that holds its password and nothing else. Only its owner may read it; it is read at each login, so that a
+    /// new password needs no restart.
+    pub password_file: PathBuf,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NutError {
+    #[error("cannot connect: {0}")]
+    Connect(std::io::Error),
+    #[error("no answer within {} s", NUT_ANSWER_MILLIS / 1_000)]
+    Silent,
+    #[error("the connection ended")]
+    Ended,
+    #[error("a line of more than {MAX_NUT_LINE_OCTETS} octets")]
+    Overlong,
+    #[error("an answer of more than {MAX_NUT_LINES} lines")]
+    Endless,
+    #[error("{0}")]
+    Io(std::io::Error),
+    #[error("{0}")]
+    Fault(#[from] Fault),
+    #[error("password file {path}: {problem}")]
+    Password { path: PathBuf, problem: String },
+}
+
+impl From<LinesCodecError> for NutError {
+    fn from(error: LinesCodecError) -> Self {
+        match error {
+            LinesCodecError::MaxLineLengthExceeded => Self::Overlong,
+            LinesCodecError::Io(error) => Self::Io(error),
+        }
+    }
+}
+
+/// A connection, logged in if the server's entry says as whom.
+#[derive(Debug)]
+pub(super) struct Connection {
+    lines: Framed<TcpStream, LinesCodec>,
+    /// Whether results of commands can be asked for; unknown until it was tried.
+    tracking: Option<bool>,
+}
+
+impl Connection {
+    pub(super) async fn open(server: &NutServer) -> Result<Self, NutError> {
+        let stream = TcpStream::connect(&server.address)
+            .await
+            .map_err(NutError::Connect)?;
+        let mut connection = Self {
+            lines: Framed::new(stream, LinesCodec::new_with_max_length(MAX_NUT_LINE_OCTETS)),
+            tracking: None,
+        };
+        if let Some(login) = &server.login {
+            let password = login.password()?;
+            connection.command(protocol::username(&login.user)).await?;
+            connection.command(protocol::password(&password)).await?;
+        }
+        Ok(connection)
+    }
+
+    async fn line(&mut self) -> Result<String, NutError> {
+        Ok(self.lines.next().await.ok_or(NutError::Ended)??)
+    }
+
+    /// Sends a command, and returns what follows its `OK`.
+    async fn command(&mut self, command: String) -> Result<Vec<String>, NutError> {
+        self.lines.send(command).await?;
+        let line = self.line().await?;
+        Ok(protocol::accepted(&line)?)
+    }
+
+    /// All variables of a UPS.
+    pub(super) async fn list(&mut self, ups: &str) -> Result<BTreeMap<String, String>, NutError> {
+        self.lines.send(protocol::list_variables(ups)).await?;
+        let mut variables = BTreeMap::new();
+        let mut begun = false;
+        for _ in 0..MAX_NUT_LINES {
+            let line = self.line().await?;
+            match (protocol::listing(ups, &line)?, begun) {
+                (Progress::Begun, false) => begun = true,
+                (Progress::Variable { name, value }, true) => {
+                    variables.insert(name, value);
+                }
+                (Progress::Ended, true) => return Ok(variables),
+                _ => {
+                    let fault = Fault::Unexpected {
+                        found: line,
+                        expected: "BEGIN LIST VAR first, and once",
+                    };
+                    return Err(fault.into());
+                }
+            }
+        }
+        Err(NutError::Endless)
+    }
+
+    /// One variable of a UPS.
+    pub(super) async fn get(&mut self, ups: &str, variable: &str) -> Result<String, NutError> {
+        self.lines.send(protocol::get_variable(ups, variable)).await?;
+        let line = self.line().await?;
+        Ok(protocol::variable(ups, variable, &line)?)
+    }
+
+    /// Has an instant command or a new value carried out, and waits for its result, where upsd tells results. That OK
+    /// alone says no more than that the driver was told.
+    pub(super) async fn carry_out(&mut self, command: String) -> Result<(), NutError> {
+        if self.tracking.is_none() {
+            self.tracking = Some(match self.command(protocol::tracking_on()).await {
+                Ok(_) => true,
+                // An upsd before 2.8 has no results.
+                Err(NutError::Fault(Fault::Refused(_))) => false,
+                Err(error) => return Err(error),
+            });
+        }
+        let accepted = self.command(command).await?;
+        let ["TRACKING", id] = accepted.iter().map(String::as_str).collect::<Vec<_>>()[..] else {
+            return Ok(());
+        };
+        loop {
+            self.lines.send(protocol::get_tracking(id)).await?;
+            let line = self.line().await?;
+            match protocol::tracking(&line)? {
+                Tracking::Pending => sleep(LOOK).await,
+                Tracking::Succeeded => return Ok(()),
+            }
+        }
+    }
+}
+
+impl NutLogin {
+    fn password(&self) -> Result<String, NutError> {
+        let fail = |problem: String| NutError::Password {
+            path: self.password_file.clone(),
+            problem,
+        };
+        let metadata = fs::metadata(&self.password_file).map_err(|error| fail(error.to_string()))?;
+        if metadata.mode() & 0o077 != 0 {
+            let mode = metadata.mode() & 0o777;
+            return Err(fail(format!(
+                "others than its owner may use it (mode {mode:03o}), expected 600 or less"
+            )));
+        }
+        if metadata.len() > MAX_PASSWORD_FILE_OCTETS {
+            return Err(fail(format!("longer than {MAX_PASSWORD_FILE_OCTETS} octets")));
+        }
+        let text = fs::read_to_string(&self.password_file).map_err(|error| fail(error.to_string()))?;
+        let password = text.trim_end_matches(['\n', '\r']);
+        if password.is_empty() || password.contains(char::is_control) {
+            return Err(fail("expected one line, the password".to_owned()));
+        }
+        Ok(password.to_owned())
+    }
+}
