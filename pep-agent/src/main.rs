@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use pep_agent::io::check::{self, CheckArgs};
+use pep_agent::io::discover::{self, DiscoverArgs};
 use pep_agent::io::operator::{self, OperatorArgs, StatusArgs};
 use pep_agent::io::plant::{self, PlantArgs};
 use pep_agent::io::run::{self, RunArgs};
@@ -28,6 +29,8 @@ enum Command {
     Disarm(OperatorArgs),
     /// Check an agent's file, and say what it means on this machine
     CheckConfig(CheckArgs),
+    /// Write a first file for this node, from what is found on it
+    Discover(DiscoverArgs),
     /// Run a simulated plant, and the agents on its servers
     Plant(PlantArgs),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
                 .await
                 .map_err(|e| (e.to_string(), e.exit_status())),
             Command::CheckConfig(args) => check::check(args).await.map_err(|e| (e.to_string(), 2)),
+            Command::Discover(args) => discover::discover(args).await.map_err(|e| (e.to_string(), 1)),
             Command::Plant(args) => plant::run(args)
                 .await
                 .map_err(|e| (e.to_string(), e.exit_status())),

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod clock;
 pub mod config;
+pub mod discover;
 pub mod local;
 pub mod operator;
 pub mod plant;

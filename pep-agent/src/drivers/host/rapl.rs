@@ -74,7 +74,9 @@ impl RaplMeter {
     fn counters(&self) -> io::Result<Vec<(Zone, u64)>> {
         let mut platform = Vec::new();
         let mut parts = Vec::new();
-        for entry in fs::read_dir(&self.class)?.take(MAX_RAPL_ZONES) {
+        let entries = fs::read_dir(&self.class)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.class.display())))?;
+        for entry in entries.take(MAX_RAPL_ZONES) {
             let folder = entry?.path();
             let zone = folder
                 .file_name()

@@ -104,21 +104,36 @@ impl Connection {
 
     /// All variables of a UPS.
     pub(super) async fn list(&mut self, ups: &str) -> Result<BTreeMap<String, String>, NutError> {
-        self.lines.send(protocol::list_variables(ups)).await?;
-        let mut variables = BTreeMap::new();
+        self.listing(protocol::list_variables(ups), |line| protocol::listing(ups, line))
+            .await
+    }
+
+    /// All devices, with their descriptions.
+    pub(super) async fn devices(&mut self) -> Result<BTreeMap<String, String>, NutError> {
+        self.listing(protocol::list_devices(), protocol::device_listing)
+            .await
+    }
+
+    async fn listing(
+        &mut self,
+        question: String,
+        read: impl Fn(&str) -> Result<Progress, Fault>,
+    ) -> Result<BTreeMap<String, String>, NutError> {
+        self.lines.send(question).await?;
+        let mut listed = BTreeMap::new();
         let mut begun = false;
         for _ in 0..MAX_NUT_LINES {
             let line = self.line().await?;
-            match (protocol::listing(ups, &line)?, begun) {
+            match (read(&line)?, begun) {
                 (Progress::Begun, false) => begun = true,
                 (Progress::Variable { name, value }, true) => {
-                    variables.insert(name, value);
+                    listed.insert(name, value);
                 }
-                (Progress::Ended, true) => return Ok(variables),
+                (Progress::Ended, true) => return Ok(listed),
                 _ => {
                     let fault = Fault::Unexpected {
                         found: line,
-                        expected: "BEGIN LIST VAR first, and once",
+                        expected: "BEGIN LIST first, and once",
                     };
                     return Err(fault.into());
                 }

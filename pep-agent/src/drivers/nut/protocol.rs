@@ -44,6 +44,31 @@ pub enum Progress {
     Ended,
 }
 
+/// The question for all devices.
+pub fn list_devices() -> String {
+    "LIST UPS".to_owned()
+}
+
+/// Reads one line of the answer to [`list_devices`]: a device's name is in [`Progress::Variable`], its description its
+/// value.
+///
+/// # Errors
+/// A refusal, or a line that does not belong there.
+pub fn device_listing(line: &str) -> Result<Progress, Fault> {
+    let words = words(line)?;
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["ERR", code, ..] => Err(Fault::Refused((*code).to_owned())),
+        ["BEGIN", "LIST", "UPS"] => Ok(Progress::Begun),
+        ["END", "LIST", "UPS"] => Ok(Progress::Ended),
+        ["UPS", name, description] => Ok(Progress::Variable {
+            name: (*name).to_owned(),
+            value: (*description).to_owned(),
+        }),
+        _ => Err(Fault::unexpected(line, "a line of LIST UPS")),
+    }
+}
+
 /// The question for all variables of a UPS.
 pub fn list_variables(ups: &str) -> String {
     format!("LIST VAR {ups}")

@@ -38,6 +38,17 @@ pub struct Process {
     pub is_kernel: bool,
 }
 
+/// What a process has used so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// When it was started, in clock ticks since boot.
+    pub started: u64,
+    /// Time on processors, in clock ticks.
+    pub cpu_ticks: u64,
+    /// Memory that it holds, in pages.
+    pub resident_pages: u64,
+}
+
 /// The process table. Shared by all activities; a scan is used by all who ask at the same time.
 #[derive(Debug)]
 pub struct ProcessTable {
@@ -98,6 +109,19 @@ impl ProcessTable {
     /// Forgets the last scan: what follows an action must be seen anew.
     pub fn forget(&self) {
         *self.last.borrow_mut() = None;
+    }
+
+    /// What a process has used so far; `None` if there is none of this number.
+    pub fn usage(&self, pid: i32) -> Option<Usage> {
+        let stat = parse_stat(&self.text(pid, "stat").ok()?)?;
+        // Second number of statm: resident pages.
+        let statm = self.text(pid, "statm").ok()?;
+        let resident_pages = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+        Some(Usage {
+            started: stat.started,
+            cpu_ticks: stat.cpu_ticks,
+            resident_pages,
+        })
     }
 
     /// When a process was started, in clock ticks since boot; `None` if there is none of this number.
@@ -178,6 +202,7 @@ struct Stat {
     comm: String,
     parent: i32,
     started: u64,
+    cpu_ticks: u64,
     flags: u64,
     is_dead: bool,
 }
@@ -193,11 +218,15 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
     let flags = fields.nth(4)?.parse().ok()?;
-    let started = fields.nth(12)?.parse().ok()?;
+    // 14 and 15 are its time in user and kernel mode.
+    let user: u64 = fields.nth(4)?.parse().ok()?;
+    let kernel: u64 = fields.next()?.parse().ok()?;
+    let started = fields.nth(6)?.parse().ok()?;
     Some(Stat {
         comm,
         parent,
         started,
+        cpu_ticks: user.saturating_add(kernel),
         flags,
         is_dead: matches!(state, "Z" | "X" | "x"),
     })

@@ -280,7 +280,7 @@ async fn connects_anew_after_every_fault_of_the_server() {
         (
             "no beginning",
             b"VAR rack1 a \"b\"\n".to_vec(),
-            "expected BEGIN LIST VAR first",
+            "expected BEGIN LIST first",
         ),
         (
             "overlong",
