@@ -57,6 +57,8 @@ pub struct Status {
     pub now_millis: u64,
     /// Its term.
     pub term: u64,
+    /// Client-types, power's among them.
+    pub client_types: Vec<ClientTypeStatus>,
     /// Highest generation given.
     pub generation: u64,
     /// Where the interruption stands.
@@ -425,6 +427,43 @@ pub struct InterruptRequest {
 pub struct RestoreRequest {
     /// Chosen by the client, unique a command: the same id again is not done again.
     pub id: String,
+}
+
+/// `POST /v1/availability`: whether PEPs are served here, sent to another PDP, or sent away; those that are connected are
+/// told at once. Not kept over a restart: the file's `[redirect]` counts then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AvailabilityRequest {
+    /// Chosen by the client. The command is the same however often it is sent.
+    pub id: String,
+    /// What is wanted.
+    pub availability: Availability,
+    /// One client-type; all that are served here where there is none.
+    #[serde(default)]
+    pub client_type: Option<u16>,
+}
+
+/// Whether a PDP serves PEPs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Availability {
+    /// It does.
+    Serve,
+    /// It sends them to another PDP (RFC 2748: CC, error 12, PDP Redirect Address).
+    Redirect(std::net::SocketAddr),
+    /// It sends them away; they go to the next PDP of their list (RFC 2748: CC, error 11).
+    Drain,
+}
+
+/// A client-type that the PDP serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientTypeStatus {
+    /// The client-type.
+    pub client_type: u16,
+    /// PEPs on which it is open.
+    pub peps: usize,
+    /// Whether it is served.
+    pub availability: Availability,
 }
 
 /// What became of a command.

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
-use crate::api::{CommandAnswer, CommandScope, Explanation};
+use crate::api::{Availability, CommandAnswer, CommandScope, Explanation};
 use crate::config::{Config, ConfigError};
 use crate::io::admin::AdminClient;
 use crate::io::{self, Options};
@@ -88,6 +88,36 @@ enum Subcommands {
         #[command(flatten)]
         id: CommandId,
     },
+    /// Send all PEPs to another PDP, those that are connected too, until `accept`. Not kept over a restart.
+    Redirect {
+        #[command(flatten)]
+        place: Place,
+        /// Address and port of the other PDP. PEPs follow only to one that their own file names.
+        #[arg(long, value_name = "IP:PORT")]
+        to: std::net::SocketAddr,
+        #[command(flatten)]
+        of: OfClientType,
+        #[command(flatten)]
+        id: CommandId,
+    },
+    /// Send all PEPs away, to the next PDP of their own list, until `accept`. Not kept over a restart.
+    Drain {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        of: OfClientType,
+        #[command(flatten)]
+        id: CommandId,
+    },
+    /// Serve PEPs again, after `redirect` or `drain`, or in spite of the file's `[redirect]`.
+    Accept {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        of: OfClientType,
+        #[command(flatten)]
+        id: CommandId,
+    },
     /// End a commanded interruption and bring back what was shed.
     Restore {
         #[command(flatten)]
@@ -95,6 +125,14 @@ enum Subcommands {
         #[command(flatten)]
         id: CommandId,
     },
+}
+
+/// Which client-type is meant.
+#[derive(Debug, Args)]
+struct OfClientType {
+    /// One client-type, in decimal; all that the PDP serves where it is not given.
+    #[arg(long, value_name = "N")]
+    client_type: Option<u16>,
 }
 
 /// Which PDP is meant.
@@ -171,10 +209,29 @@ fn dispatch(command: Subcommands) -> Result<ExitCode> {
         Subcommands::Interrupt { place, scope, id } => ask(place, async move |client| {
             Ok(answer(&client.interrupt(&id.text(), scope).await?))
         }),
+        Subcommands::Redirect { place, to, of, id } => {
+            set_availability(place, id, Availability::Redirect(to), of)
+        }
+        Subcommands::Drain { place, of, id } => set_availability(place, id, Availability::Drain, of),
+        Subcommands::Accept { place, of, id } => set_availability(place, id, Availability::Serve, of),
         Subcommands::Restore { place, id } => ask(place, async move |client| {
             Ok(answer(&client.restore(&id.text()).await?))
         }),
     }
+}
+
+fn set_availability(
+    place: Place,
+    id: CommandId,
+    availability: Availability,
+    of: OfClientType,
+) -> Result<ExitCode> {
+    ask(place, async move |client| {
+        let done = client
+            .availability(&id.text(), availability, of.client_type)
+            .await?;
+        Ok(answer(&done))
+    })
 }
 
 fn log_to_stderr() {

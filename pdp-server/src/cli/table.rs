@@ -255,6 +255,9 @@ pub(super) fn config(config: &Config) -> String {
         config.journal.path.display(),
         config.admin.socket.display()
     );
+    if let Some(to) = config.redirect {
+        let _ = writeln!(out, "serves no PEP: each is sent to {to}");
+    }
     let _ = writeln!(
         out,
         "{} PEPs named, others {}; {} rules of grouping, {} sets",

@@ -26,6 +26,8 @@ pub struct Config {
     pub journal: Journal,
     /// Where administrators connect (`[admin]`).
     pub admin: Admin,
+    /// The PDP that PEPs are sent to from the start, instead of being served here (`[redirect] to`).
+    pub redirect: Option<SocketAddr>,
     /// What each PEP may do (`[[peer]]` in order, then `[peer_default]`).
     pub peers: PeerPolicy,
     /// Sets, QoS classes and rules (`[qos.NAME]`, `[[set]]`, `[[group]]`).

@@ -145,9 +145,11 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Config, ConfigError> {
         None => Name::new("pdp").map_err(|e| source.error(0..0, e.to_string()))?,
     };
     let (policy, report_period_is_given) = policy(&source, &root)?;
+    let listen = listen(&source, &root.listen)?;
     Ok(Config {
         name,
-        listen: listen(&source, &root.listen)?,
+        redirect: redirect(&source, root.redirect.as_ref(), listen.address)?,
+        listen,
         journal: Journal {
             path: path(&source, &root.journal.path)?,
             on_unreadable: root.journal.on_unreadable.unwrap_or(OnUnreadable::Refuse),
@@ -204,6 +206,29 @@ fn listen(source: &Source<'_>, raw: &raw::Listen) -> Result<Listen, ConfigError>
         write_timeout_millis: source.seconds(&raw.write_timeout_seconds, 10_000, 1..=3_600)?,
         max_message_octets: u32::try_from(kibibytes.saturating_mul(1024)).unwrap_or(u32::MAX),
     })
+}
+
+fn redirect(
+    source: &Source<'_>,
+    raw: Option<&raw::Redirect>,
+    own: SocketAddr,
+) -> Result<Option<SocketAddr>, ConfigError> {
+    let Some(raw) = raw else { return Ok(None) };
+    let text = raw.to.get_ref();
+    let to: SocketAddr = text.parse().map_err(|_| {
+        let problem = format!(
+            "'{text}' is no address; expected IP:PORT, because a redirect carries no name, as in 192.0.2.7:3288"
+        );
+        source.error(raw.to.span(), problem)
+    })?;
+    let problem = if to == own {
+        "is this PDP's own address; PEPs would be sent in a circle"
+    } else if to.port() == 0 || to.ip().is_unspecified() {
+        "is nowhere to connect to; expected the address and port of another PDP"
+    } else {
+        return Ok(Some(to));
+    };
+    Err(source.error(raw.to.span(), format!("{to} {problem}")))
 }
 
 fn peers(source: &Source<'_>, root: &raw::Root) -> Result<PeerPolicy, ConfigError> {

@@ -12,6 +12,7 @@ pub(super) struct Root {
     pub(super) listen: Listen,
     pub(super) journal: Journal,
     pub(super) admin: Admin,
+    pub(super) redirect: Option<Redirect>,
     #[serde(default)]
     pub(super) peer: Vec<Peer>,
     pub(super) peer_default: Option<PeerDefault>,
@@ -54,6 +55,12 @@ pub(super) struct Journal {
 #[serde(deny_unknown_fields)]
 pub(super) struct Admin {
     pub(super) socket: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Redirect {
+    pub(super) to: Spanned<String>,
 }
 
 #[derive(Deserialize)]

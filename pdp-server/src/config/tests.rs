@@ -15,6 +15,28 @@ fn refused(more: &str) -> String {
 }
 
 #[test]
+fn a_redirect_names_another_pdp_by_its_address() {
+    let config = |more: &str| parse("pdp.toml", &format!("{SMALLEST}{more}"));
+    assert_eq!(config("").unwrap().redirect, None);
+    for to in ["192.0.2.7:3288", "[2001:db8::7]:3288"] {
+        let read = config(&format!("[redirect]\nto = \"{to}\"\n")).unwrap();
+        assert_eq!(read.redirect, Some(to.parse().unwrap()));
+    }
+    for (to, problem) in [
+        ("pdp-2:3288", "is no address"),
+        ("127.0.0.1:0", "own address"),
+        ("0.0.0.0:3288", "nowhere to connect to"),
+        ("192.0.2.7:0", "nowhere to connect to"),
+    ] {
+        let said = refused(&format!("[redirect]\nto = \"{to}\"\n"));
+        assert!(
+            said.contains("redirect.to") && said.contains(problem),
+            "{to}: {said}"
+        );
+    }
+}
+
+#[test]
 fn the_example_loads_and_shows_the_defaults() {
     let text = include_str!("../../examples/pdp.toml");
     let config = parse("pdp.toml", text).unwrap();

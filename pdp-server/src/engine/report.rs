@@ -89,6 +89,7 @@ impl Engine {
                 connections_refused: 0,
                 journal_works: self.store_failure.is_none(),
             },
+            client_types: Vec::new(),
             last_event: self.next_seq.saturating_sub(1),
         }
     }

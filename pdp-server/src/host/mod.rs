@@ -187,6 +187,12 @@ impl Host {
         }
     }
 
+    /// Addresses under which PEPs reach this PDP.
+    #[must_use]
+    pub fn addresses(&self) -> &[PdpAddress] {
+        &self.config.addresses
+    }
+
     /// Begins or ends to serve a client-type. PEPs on which it is open are told (RFC 2748 3.8, 4.7); gives their number.
     ///
     /// Their request-states go, here (RFC 2748 4.7): a PEP keeps what it holds, and names this PDP as its last one to the

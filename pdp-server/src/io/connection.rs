@@ -43,6 +43,8 @@ pub(super) enum FromConnection {
     Connected {
         id: ConnectionId,
         address: SocketAddr,
+        /// Our end of it, where the system says.
+        local: Option<SocketAddr>,
         /// Takes frames to send.
         outgoing: Outbox,
         /// Its place among those that have not opened; to be dropped when it has.
@@ -99,12 +101,14 @@ pub(super) async fn serve(
 ) {
     // Small messages that must not wait for each other.
     let _ = stream.set_nodelay(true);
+    let local = stream.local_addr().ok();
     let progress = opening.progress();
     let (incoming, outgoing) = stream.into_split();
     let (outbox, unsent, backlog) = outbox::outbox();
     let connected = FromConnection::Connected {
         id,
         address,
+        local,
         outgoing: outbox,
         opening,
     };

@@ -21,4 +21,4 @@ mod opening;
 mod outbox;
 pub mod run;
 
-pub use run::{Options, run};
+pub use run::{Options, run, run_with, serve};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use cops_codec::limits::Limits;
+use cops_codec::wire::ClientType;
 use power_policy::interruption::{Command, CommandOutcome};
 use power_policy::model::{Name, Scope};
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,9 +20,10 @@ use super::journal::{Journal, SqliteStore};
 use super::listener;
 use super::opening::Opening;
 use super::outbox::{NotTaken, Outbox};
-use crate::api::{CommandAnswer, CommandScope, Problem, Status};
+use crate::api::{self, AvailabilityRequest, ClientTypeStatus, CommandAnswer, CommandScope, Problem, Status};
 use crate::config::Config;
 use crate::engine::Recovery;
+use crate::host::{Availability, BoxedModule};
 use crate::limits;
 use crate::node::{ConnectionId, Node, Notice, Now};
 
@@ -46,8 +48,35 @@ impl Default for Options {
 /// # Errors
 /// In one line: what could not be opened.
 pub async fn run(config: Config, options: Options) -> Result<()> {
+    run_with(config, options, Vec::new()).await
+}
+
+/// As [`run`], with further client-types beside power: `docs/client-types.md`.
+///
+/// # Errors
+/// As [`run`]; or two modules have one client-type.
+pub async fn run_with(config: Config, options: Options, modules: Vec<BoxedModule>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("watching for SIGINT")?;
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    serve(config, options, modules, stop).await
+}
+
+/// As [`run_with`], until `stop` comes, which says what it was.
+///
+/// # Errors
+/// As [`run_with`].
+pub async fn serve(
+    config: Config,
+    options: Options,
+    modules: Vec<BoxedModule>,
+    stop: impl Future<Output = &'static str>,
+) -> Result<()> {
     // The admin socket first: it keeps a second PDP of the same file from touching the journal.
     let socket = admin::bind(&config.admin.socket).await?;
     let listener = listener::bind(&config.listen).await?;
@@ -70,7 +99,15 @@ pub async fn run(config: Config, options: Options) -> Result<()> {
         offset_millis: clock.offset_millis(),
     };
     let journal = Journal::start(opened.store).context("starting the journal's thread")?;
-    let node = match Node::new(&config, address, options.clock_scale, clock.now(), recovery) {
+    let node = Node::with_modules(
+        &config,
+        address,
+        options.clock_scale,
+        clock.now(),
+        recovery,
+        modules,
+    );
+    let node = match node {
         Ok(node) => node,
         Err(error) => bail!("{error}"),
     };
@@ -120,12 +157,6 @@ pub async fn run(config: Config, options: Options) -> Result<()> {
         warnings,
         refused,
         journal_works: true,
-    };
-    let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        }
     };
     this.turn(from_connections, calls, stop).await;
     accepting.abort();
@@ -231,12 +262,16 @@ impl Loop {
             FromConnection::Connected {
                 id,
                 address,
+                local,
                 outgoing,
                 opening,
             } => {
                 let opening = Some(opening);
                 self.peers.insert(id, Peer { outgoing, opening });
-                self.node.connected(now, id, address);
+                match local {
+                    Some(local) => self.node.connected_at(now, id, address, local),
+                    None => self.node.connected(now, id, address),
+                }
             }
             FromConnection::Frame { id, frame, share } => {
                 self.node.handle_frame(now, id, frame);
@@ -341,8 +376,46 @@ impl Loop {
                 Ok(scope) => self.command(request.id, Command::Interrupt(scope), reply),
                 Err(problem) => drop(reply.send(Err(problem))),
             },
+            AdminCall::Availability(request, reply) => drop(reply.send(self.set_availability(request))),
             AdminCall::Restore(request, reply) => self.command(request.id, Command::Restore, reply),
         }
+    }
+
+    fn set_availability(
+        &mut self,
+        request: AvailabilityRequest,
+    ) -> std::result::Result<CommandAnswer, Problem> {
+        let client_type = request.client_type.map(ClientType);
+        let availability = match request.availability {
+            api::Availability::Serve => Availability::Serving,
+            api::Availability::Drain => Availability::Draining,
+            api::Availability::Redirect(to) if to.port() == 0 || to.ip().is_unspecified() => {
+                let error =
+                    format!("to: {to} is nowhere to connect to, expected the address and port of a PDP");
+                return Err(Problem { error });
+            }
+            api::Availability::Redirect(to) => Availability::Redirecting(to.into()),
+        };
+        let told = self
+            .node
+            .set_availability(self.clock.now(), client_type, availability);
+        let (done, text) = match (told, availability) {
+            (Err(why), _) => (false, why),
+            (Ok(_), Availability::Serving) => (true, "PEPs are served here".to_owned()),
+            (Ok(told), Availability::Draining) => (true, format!("PEPs are sent away, {told} of them now")),
+            (Ok(told), Availability::Redirecting(to)) => {
+                (true, format!("PEPs are sent to {to}, {told} of them now"))
+            }
+        };
+        if done {
+            tracing::warn!("by command: {text}");
+        }
+        Ok(CommandAnswer {
+            id: request.id,
+            done,
+            text,
+            repeated: false,
+        })
     }
 
     fn command(
@@ -376,6 +449,18 @@ impl Loop {
         status.name.clone_from(&self.name);
         status.listen.clone_from(&self.listen);
         status.warnings.clone_from(&self.warnings);
+        status.client_types = self.node.client_types().into_iter().map(client_type).collect();
+        for client_type in &status.client_types {
+            let away = match client_type.availability {
+                api::Availability::Serve => continue,
+                api::Availability::Redirect(to) => format!("its PEPs are sent to {to}"),
+                api::Availability::Drain => "its PEPs are sent away".to_owned(),
+            };
+            let number = client_type.client_type;
+            status
+                .warnings
+                .push(format!("client-type {number} is not served: {away}"));
+        }
         status.clock_scale = self.clock.scale();
         status.counts.connections_refused = self.refused.load(Ordering::Relaxed);
         status.counts.journal_works = self.journal_works;
@@ -396,6 +481,18 @@ impl Loop {
         };
         let _ = tokio::time::timeout(FAREWELL_TIMEOUT, leaving).await;
         self.journal.close().await.context("closing the journal")
+    }
+}
+
+fn client_type((client_type, peps, availability): (ClientType, usize, Availability)) -> ClientTypeStatus {
+    ClientTypeStatus {
+        client_type: client_type.0,
+        peps,
+        availability: match availability {
+            Availability::Serving => api::Availability::Serve,
+            Availability::Redirecting(to) => api::Availability::Redirect(to.to_socket_addr()),
+            Availability::Draining => api::Availability::Drain,
+        },
     }
 }
 

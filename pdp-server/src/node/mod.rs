@@ -1,4 +1,4 @@
-//! The PDP as a value: a [`Host`](crate::host::Host) with the power client-type, its translation and its engine, and
+//! The PDP as a value: a [`Host`] with the power client-type, its translation and its engine, and
 //! whatever other client-types it is given; without IO.
 //!
 //! `io` drives it with sockets and clocks, a simulation with made-up ones; both pass octets.
@@ -40,8 +40,8 @@ use crate::config::Config;
 use crate::engine::event::Event;
 use crate::engine::state::Record;
 use crate::engine::{Engine, Input, Recovery, Settings};
+pub use crate::host::{Availability, ConnectionId, Now};
 use crate::host::{BoxedModule, ClientTypeModule, Host, HostConfig, Hosting, Modules, Terms};
-pub use crate::host::{ConnectionId, Now};
 use crate::limits;
 use crate::translate::{self, Site};
 
@@ -197,12 +197,64 @@ impl Node {
             },
         };
         node.within_power(now, Power::drain_engine);
+        if let Some(to) = config.redirect {
+            node.set_availability(now, None, Availability::Redirecting(PdpAddress::from(to)))?;
+        }
         Ok(node)
+    }
+
+    /// Serves a client-type, or all, or sends its PEPs to another PDP or away: those that are connected, and those that come.
+    /// Gives the number of those that were connected.
+    ///
+    /// # Errors
+    /// In words: the client-type is not served here, or the other PDP is this one.
+    pub fn set_availability(
+        &mut self,
+        now: Now,
+        client_type: Option<ClientType>,
+        availability: Availability,
+    ) -> Result<usize, String> {
+        if let Availability::Redirecting(to) = availability
+            && self.host.addresses().contains(&to)
+        {
+            return Err(format!("{to} is this PDP itself, expected another one"));
+        }
+        let served = self.hosted.client_types();
+        let meant = match client_type {
+            None => served,
+            Some(client_type) if served.contains(&client_type) => vec![client_type],
+            Some(client_type) => return Err(format!("client-type {client_type} is not served here")),
+        };
+        let mut told = 0;
+        for client_type in meant {
+            told += self
+                .host
+                .set_availability(&mut self.hosted, now, client_type, availability);
+        }
+        Ok(told)
+    }
+
+    /// The client-types that are served: on how many connections each is open, and whether it is available.
+    pub fn client_types(&self) -> Vec<(ClientType, usize, Availability)> {
+        let mut all = self.hosted.client_types();
+        all.sort_unstable();
+        all.into_iter()
+            .map(|client_type| {
+                let peps = self.host.open_count(client_type);
+                (client_type, peps, self.host.availability(client_type))
+            })
+            .collect()
     }
 
     /// A connection was accepted from `address`.
     pub fn connected(&mut self, now: Now, id: ConnectionId, address: SocketAddr) {
         self.host.connected(&mut self.hosted, now, id, address, None);
+    }
+
+    /// As [`Node::connected`], where the connection's own end is known: a PEP may name it as its last PDP.
+    pub fn connected_at(&mut self, now: Now, id: ConnectionId, address: SocketAddr, local: SocketAddr) {
+        self.host
+            .connected(&mut self.hosted, now, id, address, Some(local));
     }
 
     /// A frame came, or the stream can no longer be divided into frames.

@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::api::{
-    CommandAnswer, CommandScope, Event, Explanation, InterruptRequest, PlanInForce, Problem, RestoreRequest,
-    Status,
+    Availability, AvailabilityRequest, CommandAnswer, CommandScope, Event, Explanation, InterruptRequest,
+    PlanInForce, Problem, RestoreRequest, Status,
 };
 
 /// Largest answer that is taken: a status of ten thousand servers with ten sets each has some 30 MiB.
@@ -103,6 +103,27 @@ impl AdminClient {
     pub async fn restore(&self, id: &str) -> Result<CommandAnswer, ClientError> {
         self.command("/v1/restore", &RestoreRequest { id: id.to_owned() })
             .await
+    }
+
+    /// Commands that PEPs are served, sent to another PDP, or sent away: of one client-type, or of all.
+    ///
+    /// # Errors
+    /// As [`Self::interrupt`].
+    pub async fn availability(
+        &self,
+        id: &str,
+        availability: Availability,
+        client_type: Option<u16>,
+    ) -> Result<CommandAnswer, ClientError> {
+        self.command(
+            "/v1/availability",
+            &AvailabilityRequest {
+                id: id.to_owned(),
+                availability,
+                client_type,
+            },
+        )
+        .await
     }
 
     /// Follows the events after number `since`; `None`: from now on.

@@ -7,7 +7,8 @@ mod server;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{
-    CommandAnswer, Explanation, InterruptRequest, PlanInForce, Problem, RestoreRequest, Status,
+    AvailabilityRequest, CommandAnswer, Explanation, InterruptRequest, PlanInForce, Problem, RestoreRequest,
+    Status,
 };
 
 pub use client::{AdminClient, ClientError, EventStream};
@@ -25,6 +26,11 @@ pub enum AdminCall {
     Explain(oneshot::Sender<Box<Explanation>>),
     /// `POST /v1/interrupt`.
     Interrupt(InterruptRequest, oneshot::Sender<Result<CommandAnswer, Problem>>),
+    /// `POST /v1/availability`.
+    Availability(
+        AvailabilityRequest,
+        oneshot::Sender<Result<CommandAnswer, Problem>>,
+    ),
     /// `POST /v1/restore`.
     Restore(RestoreRequest, oneshot::Sender<Result<CommandAnswer, Problem>>),
 }

@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 
 use super::events::Next;
 use super::{AdminCall, AdminHandle};
-use crate::api::{CommandAnswer, InterruptRequest, Problem, RestoreRequest};
+use crate::api::{AvailabilityRequest, CommandAnswer, InterruptRequest, Problem, RestoreRequest};
 use crate::limits;
 
 /// How long a client may take to send the head of a request.
@@ -118,6 +118,7 @@ fn router(handle: AdminHandle) -> Router {
         .route("/v1/events", get(events))
         .route("/v1/interrupt", post(interrupt))
         .route("/v1/restore", post(restore))
+        .route("/v1/availability", post(availability))
         .fallback(async || Refused::new(StatusCode::NOT_FOUND, "no such path; /v1/status is one that is"))
         .method_not_allowed_fallback(async || {
             Refused::new(
@@ -244,6 +245,15 @@ async fn restore(
     let Json(request) = request.map_err(|error| Refused::new(error.status(), error.body_text()))?;
     check_id(&request.id)?;
     answer(handle.ask(|reply| AdminCall::Restore(request, reply)).await)
+}
+
+async fn availability(
+    State(handle): State<AdminHandle>,
+    request: Result<Json<AvailabilityRequest>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let Json(request) = request.map_err(|error| Refused::new(error.status(), error.body_text()))?;
+    check_id(&request.id)?;
+    answer(handle.ask(|reply| AdminCall::Availability(request, reply)).await)
 }
 
 fn check_id(id: &str) -> Result<(), Refused> {
