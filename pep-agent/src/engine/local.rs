@@ -13,6 +13,27 @@ use super::{Engine, Lost, Millis, Stage, StageTrigger, StepKind};
 /// While cut off and without mains, how often an estimate that ages is looked at, in milliseconds.
 const WATCH_MILLIS: u64 = 1_000;
 
+/// Mains that an earlier life of this agent saw lost.
+///
+/// It may have come back since, and the server may have been switched on because of that: nothing is done before the
+/// mains was looked at. Where nobody can look within the time after which a sight is stale, it is taken to be as it was,
+/// except after a boot of the machine: somebody has switched it on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Remembered {
+    pub(super) lost: Lost,
+    /// When it counts without a look; known with the first instant.
+    counts_at: Option<Millis>,
+}
+
+impl Remembered {
+    pub(super) fn new(lost: Lost) -> Self {
+        Self {
+            lost,
+            counts_at: None,
+        }
+    }
+}
+
 impl Engine {
     /// Keeps the instant at which the mains of an own server was lost.
     pub(super) fn watch_mains(&mut self, now: Millis) {
@@ -36,21 +57,53 @@ impl Engine {
             lost |= !seen.is_empty() && seen.iter().all(|mains| *mains == Mains::Absent);
             back &= seen.is_empty() || seen.contains(&Mains::Present);
         }
+        let first_look_millis = self.longest_sight_millis();
+        if let Some(remembered) = &mut self.remembered {
+            let counts_at = remembered
+                .counts_at
+                .get_or_insert(now.saturating_add(first_look_millis));
+            if lost || (*counts_at <= now && !remembered.lost.rebooted) {
+                self.lost = Some(Lost {
+                    rebooted: false,
+                    ..remembered.lost
+                });
+                self.remembered = None;
+                self.revision += 1;
+            }
+        }
         // What is unknown or unstable ends nothing and begins nothing.
         if lost && self.lost.is_none() {
             self.lost = Some(Lost {
                 since_millis: now,
                 before_millis: 0,
+                rebooted: false,
             });
             self.revision += 1;
-        } else if any && back && !lost && self.lost.is_some() {
+        } else if any && back && !lost && (self.lost.is_some() || self.remembered.is_some()) {
             self.lost = None;
+            self.remembered = None;
             self.held_back.clear();
             self.revision += 1;
             if let Some(execution) = &mut self.execution {
                 execution.mains_back = true;
             }
         }
+    }
+
+    /// When mains that is remembered to be lost counts without a look.
+    pub(super) fn remembered_deadline(&self) -> Option<Millis> {
+        let remembered = self.remembered.filter(|r| !r.lost.rebooted)?;
+        remembered.counts_at
+    }
+
+    /// How long it takes at most until a sight of the mains is stale.
+    fn longest_sight_millis(&self) -> u64 {
+        let inlets = self.inventory.inlets.values().map(|t| t.facts.stale_after_millis);
+        let reserves = self.inventory.reserves.values();
+        let reserves = reserves
+            .filter(|t| t.facts.mains.is_some())
+            .map(|t| t.facts.stale_after_millis);
+        inlets.chain(reserves).max().unwrap_or(0)
     }
 
     /// Releases the local stages whose trigger has come. Only while cut off.

@@ -11,6 +11,9 @@ pub struct Lost {
     pub since_millis: Millis,
     /// Time without mains before that instant, from an earlier boot.
     pub before_millis: u64,
+    /// The machine was booted since the mains was seen to be lost: only a look at the mains can confirm it.
+    #[serde(default)]
+    pub rebooted: bool,
 }
 
 impl Lost {
@@ -43,16 +46,21 @@ pub struct Memory {
     pub steps: Vec<StepMemory>,
     /// Instance of the first result row of this plan.
     pub first_result: u32,
+    /// The machine was booted since this was written.
+    #[serde(skip)]
+    pub rebooted: bool,
 }
 
 impl Memory {
     /// The memory as it holds after the machine was booted again: instants of the last boot mean nothing now, but the
     /// time that had passed counts. `saved_at` is when the memory was written, in the last boot's time.
     pub fn after_reboot(mut self, saved_at: Millis, now: Millis) -> Self {
+        self.rebooted = true;
         if let Some(lost) = &mut self.lost {
             *lost = Lost {
                 since_millis: now,
                 before_millis: lost.elapsed(saved_at),
+                rebooted: true,
             };
         }
         self

@@ -120,6 +120,8 @@ pub struct Engine {
     armed: bool,
     connected: bool,
     lost: Option<Lost>,
+    /// Mains that an earlier life of this agent saw lost, until it is looked at.
+    remembered: Option<local::Remembered>,
     execution: Option<Execution>,
     /// Instance that the next plan's result rows begin with.
     next_result: u32,
@@ -135,14 +137,16 @@ pub struct Engine {
 impl Engine {
     /// An engine that reports `inventory`, with no plan.
     ///
-    /// `lost` is what [`Memory`] says of the mains; a plan that is held on disk comes by [`Engine::restore`].
+    /// `lost` is what [`Memory`] says of the mains. Nothing is done because of it before the mains was looked at: it may
+    /// have come back while no agent was there. A plan that is held on disk comes by [`Engine::restore`].
     pub fn new(settings: EngineSettings, inventory: Inventory, armed: bool, lost: Option<Lost>) -> Self {
         Self {
             settings,
             inventory,
             armed,
             connected: false,
-            lost,
+            lost: None,
+            remembered: lost.map(local::Remembered::new),
             execution: None,
             next_result: 1,
             running: BTreeMap::new(),
@@ -157,14 +161,33 @@ impl Engine {
     /// Takes up a plan again that was held before a restart of the agent.
     ///
     /// Steps with a final outcome are not done again. A step that was under way is looked at anew: every driver first
-    /// looks whether the thing is done already.
+    /// looks whether the thing is done already. A halt is not: it ends the agent, and whoever is there after it was
+    /// switched on since. Nor is one that was released before the machine was booted.
     pub fn restore(&mut self, plan: HeldPlan, memory: &Memory) {
-        let records = memory
+        let mut records: BTreeMap<StepId, StepRecord> = memory
             .steps
             .iter()
             .filter(|kept| kept.record.outcome.is_final())
             .map(|kept| (kept.step, kept.record.clone()))
             .collect();
+        for (stage, step) in plan.steps().filter(|(_, step)| step.kind.is_halt()) {
+            let begun = memory.steps.iter().any(|kept| kept.step == step.id);
+            let released = memory.released.is_some_and(|order| stage.order <= order)
+                || memory.released_locally.contains(&stage.order);
+            let (outcome, reason) = match (begun, released && memory.rebooted) {
+                (true, _) => (Outcome::Done, "it had begun when the agent ended"),
+                (false, true) => (
+                    Outcome::Failed,
+                    "the machine was booted after this had been released",
+                ),
+                (false, false) => continue,
+            };
+            records.entry(step.id).or_insert_with(|| StepRecord {
+                outcome,
+                millis: 0,
+                reason: reason.to_owned(),
+            });
+        }
         let first_result = memory.first_result.max(1);
         self.next_result = after(first_result, plan.steps().count());
         self.execution = Some(Execution {
@@ -181,7 +204,7 @@ impl Engine {
     pub fn memory(&self) -> Memory {
         match &self.execution {
             Some(execution) => Memory {
-                lost: self.lost,
+                lost: self.lost(),
                 released: execution.released,
                 released_locally: execution.released_locally.iter().copied().collect(),
                 steps: execution
@@ -193,9 +216,10 @@ impl Engine {
                     })
                     .collect(),
                 first_result: execution.first_result,
+                rebooted: false,
             },
             None => Memory {
-                lost: self.lost,
+                lost: self.lost(),
                 first_result: self.next_result,
                 ..Memory::default()
             },
@@ -242,9 +266,9 @@ impl Engine {
         last
     }
 
-    /// Since when the mains of an own server is lost.
+    /// Since when the mains of an own server is lost, as far as is known or remembered.
     pub fn lost(&self) -> Option<Lost> {
-        self.lost
+        self.lost.or(self.remembered.map(|r| r.lost))
     }
 
     /// What came of the steps so far, by row instance.
@@ -401,7 +425,11 @@ impl Engine {
                     .filter_map(|t| Some(t.seen.as_ref()?.at.saturating_add(t.facts.stale_after_millis))),
             )
             .filter(|at| *at > now);
-        actions.chain(stale).chain(self.local_deadline(now)).min()
+        actions
+            .chain(stale)
+            .chain(self.remembered_deadline())
+            .chain(self.local_deadline(now))
+            .min()
     }
 
     fn tell(&mut self, event: EngineEvent) {

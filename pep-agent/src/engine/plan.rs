@@ -89,6 +89,19 @@ pub enum StepKind {
     },
 }
 
+impl StepKind {
+    /// Whether it ends the machine, and the agent with it.
+    pub fn is_halt(&self) -> bool {
+        matches!(
+            self,
+            Self::Host {
+                state: HostState::Off,
+                ..
+            }
+        )
+    }
+}
+
 impl fmt::Display for StepKind {
     /// In the words of an operator: "stop batch on srv1".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -171,6 +171,7 @@ fn time_without_mains_counts_on_over_a_reboot() {
     let lost = Lost {
         since_millis: 1_000_000,
         before_millis: 50,
+        rebooted: false,
     };
     let memory = Memory {
         lost: Some(lost),
@@ -178,6 +179,96 @@ fn time_without_mains_counts_on_over_a_reboot() {
     }
     .after_reboot(1_010_000, 30);
     assert_eq!(memory.lost.unwrap().elapsed(40), 10_060);
+}
+
+/// The plan of a server that was halted by the PDP: its local stages would end it too.
+fn halted_stages() -> Vec<Stage> {
+    vec![
+        stage(1, vec![act(1, "gold", Verb::Stop), act(2, "batch", Verb::Stop)]),
+        local(
+            10_000,
+            StageTrigger::ElapsedMillis(60_000),
+            vec![act(3, "batch", Verb::Stop), host(2, HostState::Off)],
+        ),
+        local(10_001, StageTrigger::MainsLost, vec![host(3, HostState::Off)]),
+    ]
+}
+
+/// An agent that took its plan and its memory of lost mains from an earlier life, and has seen its server alone.
+fn after(memory: &Memory, now: Millis) -> Engine {
+    let mut again = Engine::new(EngineSettings::default(), inventory(), true, memory.lost);
+    again.restore(plan(3, halted_stages()), memory);
+    let on = ServerReading {
+        powered: Powered::On,
+        milliwatts: None,
+    };
+    again.observe(now, now, Observation::Server(name("srv1"), on));
+    again.observe(now, now, running("gold", ActivityState::Stopped));
+    again.observe(now, now, running("batch", ActivityState::Stopped));
+    again
+}
+
+fn halted_memory() -> Memory {
+    Memory {
+        lost: Some(Lost {
+            since_millis: 1_000,
+            before_millis: 0,
+            rebooted: false,
+        }),
+        released: Some(0),
+        ..Memory::default()
+    }
+}
+
+#[test]
+fn a_memory_of_lost_mains_halts_nothing_before_the_mains_was_looked_at() {
+    let mut again = after(&halted_memory(), 1_700_000);
+    assert_eq!(kinds(&mut again), [], "nobody has looked yet");
+    again.observe(
+        1_700_010,
+        1_700_010,
+        Observation::Inlet(name("feedA"), Mains::Present),
+    );
+    assert_eq!(kinds(&mut again), [], "it is back");
+    assert_eq!(again.lost(), None);
+    // It was lost and is back: a later loss counts from its own beginning.
+    again.observe(
+        1_800_000,
+        1_800_000,
+        Observation::Inlet(name("feedA"), Mains::Absent),
+    );
+    assert_eq!(again.lost().unwrap().elapsed(1_800_000), 0);
+}
+
+#[test]
+fn a_memory_of_lost_mains_counts_on_when_the_first_look_confirms_it() {
+    let mut again = after(&halted_memory(), 1_700_000);
+    again.observe(
+        1_700_010,
+        1_700_010,
+        Observation::Inlet(name("feedA"), Mains::Absent),
+    );
+    assert_eq!(again.lost().unwrap().elapsed(1_700_010), 1_699_010);
+    let off = ActionKind::Host {
+        server: name("srv1"),
+        state: HostState::Off,
+    };
+    assert_eq!(kinds(&mut again), [off]);
+}
+
+#[test]
+fn a_memory_of_lost_mains_counts_on_when_nobody_can_look_unless_the_machine_was_booted() {
+    let mut again = after(&halted_memory(), 1_700_000);
+    // A sight is stale after ten seconds.
+    assert_eq!(again.poll_timeout(1_700_000), Some(1_710_000));
+    again.handle_timeout(1_709_999);
+    assert_eq!(kinds(&mut again), []);
+    again.handle_timeout(1_710_000);
+    assert_eq!(kinds(&mut again).len(), 1, "it is as it was");
+    let memory = halted_memory().after_reboot(500_000, 30);
+    let mut booted = after(&memory, 30);
+    booted.handle_timeout(3_600_000);
+    assert_eq!(kinds(&mut booted), [], "somebody has switched it on");
 }
 
 #[test]

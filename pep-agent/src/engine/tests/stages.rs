@@ -392,6 +392,52 @@ fn a_restarted_agent_does_nothing_twice() {
     assert_eq!(again.results()[0].instance, engine.results()[0].instance);
 }
 
+/// The halt ends the agent: whether it was told or not, it is not done again.
+#[test]
+fn a_halt_that_was_under_way_is_not_done_again_by_the_agent_that_comes_after_it() {
+    let stages = vec![stage(1, vec![host(1, HostState::Off)])];
+    let mut engine = engine();
+    engine.observe(0, 0, running("gold", ActivityState::Stopped));
+    engine.observe(0, 0, running("batch", ActivityState::Stopped));
+    engine.install(1_000, plan(3, stages.clone()), Some(1));
+    assert_eq!(kinds(&mut engine).len(), 1);
+    let kept = engine.memory();
+    let mut again = Engine::new(EngineSettings::default(), inventory(), true, None);
+    again.restore(plan(3, stages), &kept);
+    let on = ServerReading {
+        powered: Powered::On,
+        milliwatts: None,
+    };
+    again.observe(90_000, 90_000, Observation::Server(name("srv1"), on));
+    again.observe(90_000, 90_000, running("gold", ActivityState::Stopped));
+    again.observe(90_000, 90_000, running("batch", ActivityState::Stopped));
+    assert_eq!(kinds(&mut again), []);
+    assert_eq!(outcomes(&again), ["1 pwrHost.1 Done 0"]);
+}
+
+/// What was released before the machine was booted does not switch it off: somebody has switched it on since.
+#[test]
+fn a_halt_that_was_released_before_the_machine_was_booted_is_overtaken() {
+    let stages = vec![
+        stage(1, vec![act(1, "gold", Verb::Stop), host(1, HostState::Off)]),
+        stage(2, vec![host(2, HostState::Off)]),
+    ];
+    let kept = Memory {
+        released: Some(1),
+        ..Memory::default()
+    }
+    .after_reboot(5_000, 30);
+    let mut again = Engine::new(EngineSettings::default(), inventory(), true, None);
+    again.restore(plan(3, stages), &kept);
+    again.observe(30, 30, running("gold", ActivityState::Stopped));
+    again.observe(30, 30, running("batch", ActivityState::Stopped));
+    assert_eq!(kinds(&mut again), []);
+    assert_eq!(outcomes(&again), ["1 pwrAction.1 Done 0", "1 pwrHost.1 Failed 0"]);
+    // A release that comes now is meant.
+    again.release(40, Some(2));
+    assert_eq!(kinds(&mut again).len(), 1);
+}
+
 #[test]
 fn a_claim_keeps_the_plan_and_gives_its_results_the_new_term() {
     let mut engine = engine();
