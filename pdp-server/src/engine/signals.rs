@@ -34,8 +34,8 @@ impl Engine {
                 interruption::Event::ScopeGrew { servers } => {
                     keep = true;
                     let text = format!(
-                        "the interruption covers {} more servers: {}",
-                        servers.len(),
+                        "the interruption covers {}: {}",
+                        counted(servers.len(), "more server"),
                         list(&servers)
                     );
                     self.event(
@@ -48,7 +48,11 @@ impl Engine {
                 }
                 interruption::Event::ScopeShrank { servers } => {
                     keep = true;
-                    let text = format!("mains is back for {} servers: {}", servers.len(), list(&servers));
+                    let text = format!(
+                        "mains is back for {}: {}",
+                        counted(servers.len(), "server"),
+                        list(&servers)
+                    );
                     self.event(
                         EventKind::Interruption,
                         "",
@@ -165,4 +169,9 @@ pub(super) fn list(names: &[Name]) -> String {
         text.push_str(&format!(" and {} more", names.len() - SHOWN));
     }
     text
+}
+
+/// A number of things.
+fn counted(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }

@@ -231,7 +231,7 @@ impl Interruption {
                     if now.saturating_sub(from) < debounce {
                         return false;
                     }
-                    self.began_at.get_or_insert(from);
+                    self.begin_clock(from);
                     self.set_phase(Phase::Interrupted, "mains is absent again", events);
                     return true;
                 }
@@ -264,6 +264,14 @@ impl Interruption {
         self.absent_total = 0;
         self.absent_from = Some(onset);
         self.clear_from = None;
+        self.begin_clock(onset);
+    }
+
+    /// The clock of an interruption goes on through mains that came and went, until the reserves have recovered.
+    fn begin_clock(&mut self, onset: i64) {
+        if std::mem::take(&mut self.recovered) {
+            self.began_at = None;
+        }
         self.began_at.get_or_insert(onset);
     }
 
@@ -286,6 +294,7 @@ impl Interruption {
             record.in_scope = record.mains == Mains::Absent;
         }
         self.began_at = None;
+        self.recovered = false;
         self.cause = Cause::Standing;
         self.begun_by_command = false;
         self.shed_possible = false;

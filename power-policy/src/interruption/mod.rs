@@ -87,6 +87,9 @@ pub struct Interruption {
     begun_by_command: bool,
     /// When the clock of the interruption began; kept from one to the next until the reserves have recovered.
     began_at: Option<i64>,
+    /// The reserves have recovered since: what is lost now begins anew.
+    #[serde(default)]
+    recovered: bool,
     /// Something has been, or may have been, shed: the way back leads through a restoration.
     shed_possible: bool,
     /// How long mains has been absent in this debounce, without the running absence.
@@ -152,6 +155,7 @@ impl Interruption {
             cause: Cause::Standing,
             begun_by_command: false,
             began_at: None,
+            recovered: false,
             shed_possible: false,
             absent_total: 0,
             absent_from: None,
@@ -379,9 +383,8 @@ impl Interruption {
                 }
             }
             Signal::ReservesRecovered => {
-                if matches!(self.phase, Phase::MainsGood | Phase::Restoring) {
-                    self.began_at = None;
-                }
+                // Until then the clock runs on: a restoration, too, is told by its time.
+                self.recovered |= matches!(self.phase, Phase::MainsGood | Phase::Restoring);
             }
         }
     }

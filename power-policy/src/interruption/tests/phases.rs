@@ -199,6 +199,8 @@ fn the_clock_restarts_once_the_reserves_have_recovered() {
     w.pass(GOOD);
     w.signal(Signal::ReservesRecovered);
     w.pass(5_000);
+    // What is being brought back is still told by the time since it was lost.
+    assert_eq!(w.outage().elapsed_millis, 10_000 + GOOD + 5_000);
     w.see(&RACK_A, Mains::Absent);
     w.pass(1_000);
     assert_eq!(w.outage().elapsed_millis, 1_000);
