@@ -2,11 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
-use power_policy::model::Phase;
+use power_policy::model::{Cause, Phase};
 use power_policy::plant::{PlantEventKind, ServerPower};
 use system_tests::cluster::{Cluster, scenarios};
 
 const MINUTE: u64 = 60_000;
+
+fn runs_on(cluster: &Cluster, activity: &str) -> Vec<String> {
+    let reports = cluster.plant(|plant| plant.activity_reports());
+    let report = reports.iter().find(|r| *r.activity == *activity).unwrap();
+    report.running_on.iter().map(ToString::to_string).collect()
+}
 
 fn power(cluster: &Cluster, server: &str) -> ServerPower {
     cluster.plant(|plant| plant.read_server(server).unwrap().power)
@@ -55,4 +61,47 @@ fn a_server_that_is_switched_on_again_stays_on() {
             );
         }
     }
+}
+
+/// The process of an agent is killed in an interruption and nobody starts it again; its machine runs on.
+fn lost_agent(agent: &str, killed_after: u64, seed: u64) -> Cluster {
+    let mut cluster = Cluster::new(&scenarios::last_server(), seed).unwrap();
+    cluster.pass(20_000).unwrap();
+    cluster.fail_mains("feed").unwrap();
+    cluster.pass(killed_after).unwrap();
+    cluster.kill_agent(agent).unwrap();
+    cluster
+}
+
+/// A server whose agent is away, and on which something was shed, is no reason to call the others interrupted for ever.
+/// What it is owed is brought back when its agent is.
+#[test]
+fn an_agent_that_stays_away_does_not_hold_up_the_restoration_and_is_owed_its_start() {
+    let mut cluster = lost_agent("s1", 150_000, 1);
+    assert_eq!(runs_on(&cluster, "thumbnails"), Vec::<String>::new());
+    cluster.pass(MINUTE / 2).unwrap();
+    cluster.restore_mains("feed").unwrap();
+    cluster
+        .run_until("the interruption is over", 20 * MINUTE, |c| {
+            c.pdp().unwrap().phase() == Phase::Normal
+        })
+        .unwrap();
+    assert_eq!(runs_on(&cluster, "render"), ["s3"]);
+    assert_eq!(runs_on(&cluster, "thumbnails"), Vec::<String>::new());
+    let alarms = cluster.status().unwrap().alarms;
+    let owed =
+        |a: &pdp_server::api::AlarmStatus| a.subject == "thumbnails" && a.text.contains("is started when");
+    assert!(alarms.iter().any(owed), "{alarms:?}");
+    cluster.pass(10 * MINUTE).unwrap();
+    cluster.start_agent("s1").unwrap();
+    cluster
+        .run_until("it runs again", 5 * MINUTE, |c| {
+            runs_on(c, "thumbnails") == ["s1"]
+        })
+        .unwrap();
+    cluster.pass(5 * MINUTE).unwrap();
+    assert_eq!(cluster.pdp().unwrap().phase(), Phase::Normal);
+    assert_eq!(cluster.status().unwrap().alarms, []);
+    let plan = cluster.pdp().unwrap().plan().unwrap().plan;
+    assert_eq!(plan.cause, Cause::Standing, "{plan}");
 }

@@ -72,6 +72,17 @@ impl Engine {
         }
     }
 
+    /// When a PEP that is gone counts as away to a restoration that waits for it.
+    pub(super) fn next_out_of_reach(&self) -> Option<u64> {
+        if self.phase() != Phase::Restoring {
+            return None;
+        }
+        let gone = self.peers.values().filter(|p| !p.connected);
+        gone.filter_map(|p| Some(p.lost_at?.saturating_add(self.settings.await_millis)))
+            .filter(|at| *at > self.now)
+            .min()
+    }
+
     pub(super) fn next_forgetting(&self) -> Option<u64> {
         if self.phase() != Phase::Normal {
             return None;

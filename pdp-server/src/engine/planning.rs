@@ -169,11 +169,13 @@ impl Engine {
         self.put_in_force(snapshot, plan, violations, &reason);
     }
 
-    /// In quiet days: lines that are joined and can be parted, and activities that may go home.
+    /// In quiet days: lines that are joined and can be parted, activities that may go home, and those that are owed a start
+    /// since an interruption in which their agent was away.
     fn is_anything_away(&self, snapshot: &Snapshot) -> bool {
         let away = |t: &Track| t.home != t.host;
         snapshot.lines.iter().any(|l| l.armed && !l.joined.is_empty())
             || (self.state.machine.may_move_back() && self.state.tracks.values().any(away))
+            || self.owed().any(|name| !self.is_out_of_reach(name))
     }
 
     /// A plan that the checker objects to is used nevertheless: without any plan nothing at all would be diverted or

@@ -184,7 +184,8 @@ impl Engine {
         if stage_waits || !made_now {
             return;
         }
-        let owed = self.state.tracks.values().any(|t| t.shed && t.given_up.is_none());
+        // What nobody is there to start stays owed beyond the end: it is started when its agent is back.
+        let owed = self.owed().any(|name| !self.is_out_of_reach(name));
         // A stop that was begun completes, whatever has been commanded since; what it ends is owed too.
         let is_stopping = |name: &Name| {
             let rows = self.rows_of(name);

@@ -48,6 +48,12 @@ impl Engine {
             text,
             json!({ "armed": armed == "armed" }),
         );
+        if self.phase() == Phase::Normal && self.owed().next().is_some() {
+            self.want_plan_later(
+                super::STANDING_SETTLE_MILLIS,
+                &format!("{pep} is back, and something is owed a start"),
+            );
+        }
         let Some(issued) = self.state.issued.get(pep).cloned() else {
             // A plan for it follows when custody is decided.
             if self.phase() != Phase::Normal {

@@ -187,6 +187,12 @@ impl Engine {
                 }
             }
         }
+        if runs && track.shed {
+            // Also after the interruption, when an agent that was away brings back what it was owed.
+            track.shed = false;
+            track.given_up = None;
+            news.push(News::Restored);
+        }
         if outage {
             let failed = rows
                 .iter()
@@ -194,10 +200,6 @@ impl Engine {
             if drawing.is_empty() && track.was_running && !track.shed && !failed {
                 track.shed = true;
                 news.push(News::Shed);
-            } else if runs && track.shed {
-                track.shed = false;
-                track.given_up = None;
-                news.push(News::Restored);
             }
             track.was_running |= runs;
         } else if before.is_none_or(|b| b.home == b.host) {
@@ -221,6 +223,9 @@ impl Engine {
                 self.event(EventKind::Shed, activity.as_str(), text, data);
             }
             News::Restored => {
+                for key in ["owed", "lost"] {
+                    self.set_alarm(&format!("{key} {activity}"), activity.as_str(), None);
+                }
                 let text = format!("{activity}{class} runs again on {host}");
                 let data = json!({ "server": host, "priority": priority });
                 self.event(EventKind::Restored, activity.as_str(), text, data);
@@ -279,15 +284,50 @@ impl Engine {
         }
     }
 
-    /// An interruption is over: nothing is owed any more.
+    /// Activities that restoration owes a start.
+    pub(super) fn owed(&self) -> impl Iterator<Item = &Name> {
+        let owed = |t: &Track| t.shed && t.given_up.is_none();
+        self.state
+            .tracks
+            .iter()
+            .filter(move |(_, t)| owed(t))
+            .map(|(name, _)| name)
+    }
+
+    /// Whether nobody is there who could start an activity: every server that could run it has power, as far as is
+    /// known, and an agent that is away for so long that it is not just connecting again.
+    pub(super) fn is_out_of_reach(&self, activity: &Name) -> bool {
+        let sources = self.sources();
+        let is_away = |server: &Name| {
+            self.view.servers.get(server).is_some_and(|custody| {
+                let peer = self.peers.get(&custody.pep);
+                let just_lost = peer
+                    .and_then(|p| p.lost_at)
+                    .is_some_and(|at| self.now < at.saturating_add(self.settings.await_millis));
+                !sources.is_reachable(&custody.pep) && !just_lost && !self.is_off(server)
+            })
+        };
+        let rows = self.rows_of(activity);
+        rows.iter().filter(|r| r.startable).all(|r| is_away(&r.server))
+    }
+
+    /// An interruption is over: nothing is owed any more, but for what waits for an agent that is away.
     pub(super) fn end_tracks(&mut self) {
         let names: Vec<Name> = self.state.tracks.keys().cloned().collect();
+        let owed: BTreeSet<Name> = self.owed().cloned().collect();
         for name in names {
             let Some(mut track) = self.state.tracks.get(&name).cloned() else {
                 continue;
             };
+            let stays_owed = owed.contains(&name) && !self.rows_of(&name).is_empty();
+            if stays_owed {
+                let text = format!(
+                    "{name} was stopped, and the agent that can start it again is away: it is started when that is back"
+                );
+                self.set_alarm(&format!("owed {name}"), name.as_str(), Some(text));
+            }
             track.was_running = false;
-            track.shed = false;
+            track.shed = stays_owed;
             track.moving_to = None;
             track.given_up = None;
             self.retain_track(&name, track);

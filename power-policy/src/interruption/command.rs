@@ -125,6 +125,7 @@ impl Interruption {
                     record.since = now;
                     record.alone = false;
                     record.held = false;
+                    record.silent = false;
                     record.vouched = true;
                     taken += 1;
                 }

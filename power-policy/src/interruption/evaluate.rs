@@ -105,7 +105,8 @@ impl Interruption {
         let mut servers = Vec::new();
         let mut first = now;
         for (name, record) in &mut self.servers {
-            let lost = record.mains == Mains::Absent;
+            // Silence begins nothing.
+            let lost = record.mains == Mains::Absent && (record.in_scope || !record.silent);
             record.lost_mains |= lost;
             if record.in_scope || !(lost || self.commanded_servers.contains(name)) {
                 continue;
@@ -121,13 +122,15 @@ impl Interruption {
     }
 
     fn note_dip(&mut self) {
+        let someone_is_back = self.is_someone_back();
         let lost = self
             .servers
             .values()
-            .filter(|s| s.in_scope && s.mains == Mains::Absent);
+            .filter(|s| s.in_scope && s.mains == Mains::Absent && !(s.silent && someone_is_back));
         let onset = lost.map(|s| s.since).max();
         match onset {
-            Some(onset) if !self.mains_was_absent => {
+            // Silence that is broken by the same word as before is no dip.
+            Some(onset) if !self.mains_was_absent && self.dips.back() != Some(&onset) => {
                 self.dips.push_back(onset);
                 while self.dips.len() > MAX_DIPS {
                     self.dips.pop_front();
@@ -239,7 +242,7 @@ impl Interruption {
                 let proven = self
                     .servers
                     .values()
-                    .filter(|s| s.in_scope)
+                    .filter(|s| s.in_scope && !(s.silent && s.mains == Mains::Absent))
                     .all(|s| self.is_proven(s));
                 if !proven {
                     return false;
@@ -295,6 +298,7 @@ impl Interruption {
         }
         self.began_at = None;
         self.recovered = false;
+        self.some_are_back = false;
         self.cause = Cause::Standing;
         self.begun_by_command = false;
         self.shed_possible = false;
@@ -304,10 +308,19 @@ impl Interruption {
         self.settles_at = self.now;
     }
 
+    /// Whether anything is waited for: commanded, or absent. Those who are back do not wait for the silent.
     fn something_is_absent(&self) -> bool {
+        let someone_is_back = self.is_someone_back();
         self.servers.iter().any(|(name, s)| {
-            s.in_scope && (s.mains == Mains::Absent || self.commanded_servers.contains(name))
+            let absent = s.mains == Mains::Absent && !(s.silent && someone_is_back);
+            s.in_scope && (absent || self.commanded_servers.contains(name))
         })
+    }
+
+    /// Whether anything that lost its mains in this interruption has it again.
+    fn is_someone_back(&self) -> bool {
+        let is_back = |s: &ServerRecord| s.in_scope && s.lost_mains && s.mains == Mains::Present;
+        self.some_are_back || self.servers.values().any(is_back)
     }
 
     /// Whether the mains of a server may be relied on again.
@@ -379,6 +392,7 @@ impl Interruption {
             .collect();
         for name in &leaving {
             if let Some(record) = self.servers.get_mut(name) {
+                self.some_are_back |= record.lost_mains;
                 record.in_scope = false;
                 record.lost_mains = false;
             }

@@ -64,7 +64,10 @@ impl Interruption {
             .retain(|name, r| r.in_scope || sites.contains_key(name));
         for (name, record) in &mut self.servers {
             // In scope, and not reported any more: an interruption does not end by that.
-            record.held = !sites.contains_key(name);
+            if !sites.contains_key(name) {
+                record.held = true;
+                record.silent = true;
+            }
         }
         for (name, site) in &sites {
             let before = self.servers.get(name).cloned();
@@ -80,6 +83,7 @@ impl Interruption {
             since: self.now,
             alone: false,
             held: false,
+            silent: false,
             vouched: false,
             in_scope: false,
             lost_mains: false,
@@ -111,7 +115,11 @@ impl Interruption {
             Mains::Absent => (Mains::Absent, !site.domains.iter().all(domains_absent)),
             other => (other, false),
         };
+        let held = held || (mains == Mains::Absent && !alone && self.only_held(site));
+        let silent = held && !site.pep.as_ref().is_some_and(|pep| self.is_heard(pep));
         let since = match mains {
+            // Nobody waited for it, and now it speaks: what follows begins with its word.
+            Mains::Absent if before.silent && !silent && !before.in_scope => self.now,
             same if same == before.mains => before.since,
             // Lost when the last of its inlets was.
             Mains::Absent => {
@@ -124,7 +132,8 @@ impl Interruption {
             mains,
             since,
             alone,
-            held: held || (mains == Mains::Absent && !alone && self.only_held(site)),
+            held,
+            silent,
             vouched,
             ..before
         }
@@ -162,6 +171,13 @@ impl Interruption {
             Some(d) if d.has_come_back_since(own) => (d.mains, d.since),
             _ => (own.mains, own.since),
         }
+    }
+
+    /// Whether a PEP that reports on any domain has been heard from lately.
+    fn is_heard(&self, pep: &Name) -> bool {
+        let stale = clamp(self.config.stale_millis);
+        let reports = self.reports.values().filter_map(|reports| reports.get(pep));
+        reports.into_iter().any(|r| r.is_fresh(self.now, stale))
     }
 
     /// Whether the absence of this server rests only on domains of which nobody says anything any more.

@@ -40,7 +40,10 @@
 //!
 //! `Absent`: interrupted (or commanded to be taken so). `Unstable`: it has power from the mains now, but that has not
 //! proven itself: nothing is stopped for it and nothing may rely on it. `Unknown`: neither an interruption nor "all is
-//! well". Silence never begins and never ends an interruption.
+//! well". Silence never begins and never ends an interruption. But those who are back do not wait for the silent: where
+//! nothing that is heard of is absent any more, the way back begins as soon as anything in the interruption has mains
+//! again; the servers whose PEPs are silent, and that were last known to be without it, stay `Absent` until somebody
+//! speaks of them.
 //!
 //! # Persistence
 //!
@@ -105,6 +108,9 @@ pub struct Interruption {
     mains_was_absent: bool,
     /// Onsets of mains dips of the last hour.
     dips: VecDeque<i64>,
+    /// Servers have left the scope with their mains proven; what was shed there is still to be brought back.
+    #[serde(default)]
+    some_are_back: bool,
     /// When moves back home become allowed; `None`: allowed, or nothing to wait for.
     move_back_at: Option<i64>,
     deadline: Option<i64>,
@@ -123,6 +129,9 @@ struct ServerRecord {
     alone: bool,
     /// Nobody says now that it is absent; it only stays so.
     held: bool,
+    /// It is held so, and nothing is heard of its own PEP: nobody could do anything for it.
+    #[serde(default)]
+    silent: bool,
     /// An administrator took it for present; holds until someone reports.
     vouched: bool,
     in_scope: bool,
@@ -164,6 +173,7 @@ impl Interruption {
             held_from: 0,
             mains_was_absent: false,
             dips: VecDeque::new(),
+            some_are_back: false,
             move_back_at: None,
             deadline: None,
             dirty: false,

@@ -172,6 +172,73 @@ fn silence_ends_no_interruption() {
     assert_eq!(w.machine.phase(), Phase::MainsGood);
 }
 
+/// Everybody but these is heard from every second.
+fn pass_without(w: &mut World, silent: &[&str], millis: u64) {
+    let until = w.now + millis;
+    while w.now < until {
+        w.pass_with(1_000, false);
+        for pep in sites().into_keys().filter(|pep| !silent.contains(&pep.as_str())) {
+            w.signal(Signal::Heard { pep });
+        }
+    }
+}
+
+#[test]
+fn those_who_are_back_do_not_wait_for_the_silent() {
+    // One that lost its own cord, and one that is alone in its domain.
+    for silent in ["a1", "lone"] {
+        let mut w = World::quiet();
+        w.see(&[silent, "b1", "b2"], Mains::Absent);
+        w.see(&["b3", "both"], Mains::Absent);
+        pass_without(&mut w, &[], 20_000);
+        assert_eq!(w.machine.phase(), Phase::Interrupted);
+        w.see(&["b1", "b2", "b3", "both"], Mains::Present);
+        // While it is heard it is waited for, however long: that is no silence.
+        pass_without(&mut w, &[], 3 * GOOD);
+        assert_eq!(w.machine.phase(), Phase::Interrupted, "{silent}");
+        let stale = config().stale_millis;
+        pass_without(&mut w, &[silent], stale);
+        assert_eq!(
+            w.machine.phase(),
+            Phase::Interrupted,
+            "{silent}: its word still counts"
+        );
+        pass_without(&mut w, &[silent], 2_000);
+        assert_eq!(
+            w.machine.phase(),
+            Phase::Restoring,
+            "{silent}: the others are long back"
+        );
+        assert_eq!(w.server(silent), Mains::Absent, "nothing relies on it");
+        w.signal(Signal::Restored);
+        pass_without(&mut w, &[silent], 10 * GOOD);
+        assert_eq!(
+            w.machine.phase(),
+            Phase::Normal,
+            "{silent}: silence begins nothing"
+        );
+        assert_eq!(w.entered(Phase::Debounce), 1);
+        // It speaks again: that counts.
+        w.see(&[silent], Mains::Absent);
+        assert_eq!(w.machine.phase(), Phase::Debounce, "{silent}");
+    }
+}
+
+#[test]
+fn a_silent_server_that_comes_back_in_a_restoration_begins_an_interruption_only_without_mains() {
+    let mut w = World::quiet();
+    w.see(&["a1", "lone"], Mains::Absent);
+    pass_without(&mut w, &[], 20_000);
+    w.see(&["a1"], Mains::Present);
+    pass_without(&mut w, &["lone"], config().stale_millis + GOOD + 2_000);
+    assert_eq!(w.machine.phase(), Phase::Restoring);
+    w.see(&["lone"], Mains::Present);
+    pass_without(&mut w, &[], 2 * GOOD);
+    assert_eq!(w.machine.phase(), Phase::Restoring);
+    w.see(&["lone"], Mains::Absent);
+    assert_eq!(w.machine.phase(), Phase::Debounce);
+}
+
 #[test]
 fn a_server_that_is_not_named_any_more_stays_interrupted() {
     let mut w = World::quiet();
