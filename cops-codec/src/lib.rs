@@ -11,6 +11,7 @@
 //! | [`message`] | the ten messages and their grammars (RFC 2748 3) |
 //! | [`error`] | what was wrong, at which octet, and what the RFC answers to it |
 //! | [`limits`] | every bound of this crate |
+//! | [`integrity`] | message Integrity: keys, digests, initial sequence numbers (RFC 2748 2.2.16, 4.2, 5) |
 //! | [`provisioning`], [`client_type`] | COPS-PR instances and the rows of the client-types known here |
 //! | `tokio_codec` | the framing as a `tokio_util` codec (feature `tokio`) |
 //! | [`session`] | the protocol's behaviour at either end, as a value that is fed and drained |
@@ -32,6 +33,7 @@ pub mod decode;
 pub mod encode;
 pub mod error;
 pub mod framing;
+pub mod integrity;
 pub mod limits;
 pub mod message;
 pub mod provisioning;

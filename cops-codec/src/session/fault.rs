@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use crate::{
     error::{DecodeError, EncodeError},
+    integrity::IntegrityFault,
     wire::{ClientType, CommandCode, Context, CopsError, OpCode, PdpAddress, PepId},
 };
 
@@ -73,6 +74,9 @@ pub enum PeerFault {
         "expected an OPN for a client-type, found a request for message security, which is not offered here"
     )]
     SecurityNotOffered,
+    /// A message is not known to come from the other end (RFC 2748 4.1).
+    #[error("message security: {0}")]
+    Integrity(#[from] IntegrityFault),
 }
 
 /// Why a client-type, or the whole connection, is no longer open.
@@ -112,6 +116,9 @@ pub enum CloseCause {
     /// No client-type is open any more, so the connection has no use.
     #[error("no client-type is open")]
     NoClientOpen,
+    /// Message security has no key left that is valid now (RFC 2748 4.2).
+    #[error("no key to send with is within its lifetime")]
+    NoKey,
     /// The transport ended.
     #[error("the connection ended")]
     Disconnected,

@@ -5,11 +5,13 @@ use std::collections::VecDeque;
 use super::{
     command::CommandError,
     fault::{CloseCause, Counters},
+    guard::Guard,
     limits::SessionLimits,
 };
 use crate::{
     error::{DecodeError, EncodeError},
     framing::Frame,
+    integrity::{INTEGRITY_OCTETS, IntegrityFault},
     limits::Limits,
     message::Message,
 };
@@ -19,11 +21,36 @@ use crate::{
 pub(super) struct Link<E> {
     wire_limits: Limits,
     pub(super) limits: SessionLimits,
-    transmit: VecDeque<Frame>,
+    pub(super) guard: Guard,
+    transmit: VecDeque<Outgoing>,
     transmit_octets: usize,
     events: VecDeque<E>,
     pub(super) closed: bool,
     pub(super) counters: Counters,
+}
+
+/// What waits to be sent.
+#[derive(Debug)]
+struct Outgoing {
+    frame: Frame,
+    /// Whether it gets its Integrity object when it leaves.
+    unsigned: bool,
+}
+
+impl Outgoing {
+    fn octets(&self) -> usize {
+        let integrity = if self.unsigned { INTEGRITY_OCTETS } else { 0 };
+        self.frame.len().saturating_add(integrity)
+    }
+}
+
+/// Why a frame is not a message.
+#[derive(Debug)]
+pub(super) enum Unopened {
+    /// It cannot be decoded.
+    Malformed(DecodeError),
+    /// It is not known to come from the other end.
+    Unauthentic(IntegrityFault),
 }
 
 /// The events were not drained, so the input was not taken. Drain them and give it again.
@@ -35,10 +62,11 @@ pub struct Undrained {
 }
 
 impl<E> Link<E> {
-    pub(super) const fn new(wire_limits: Limits, limits: SessionLimits) -> Self {
+    pub(super) fn new(wire_limits: Limits, limits: SessionLimits) -> Self {
         Self {
             wire_limits,
             limits,
+            guard: Guard::plain(),
             transmit: VecDeque::new(),
             transmit_octets: 0,
             events: VecDeque::new(),
@@ -53,15 +81,29 @@ impl<E> Link<E> {
 
     /// A received frame as a message.
     ///
-    /// Message security belongs between the two steps: RFC 2748 4.1 verifies the digest over the received octets, and what
-    /// fails that is answered before anything in the message is believed. Without security an Integrity object is data that
-    /// nobody can check, and is not looked at.
-    pub(super) fn open(&self, frame: &Frame) -> Result<Message, DecodeError> {
-        Message::decode(frame, &self.wire_limits)
+    /// RFC 2748 4.1 verifies the digest over the received octets, and what fails that is answered before anything in the
+    /// message is believed. Without security an Integrity object is data that nobody can check, and is not looked at.
+    pub(super) fn open(&mut self, frame: Result<Frame, DecodeError>) -> Result<(Message, Frame), Unopened> {
+        let frame = frame.map_err(Unopened::Malformed)?;
+        self.guard.check(&frame).map_err(Unopened::Unauthentic)?;
+        match Message::decode(&frame, &self.wire_limits) {
+            Ok(message) => Ok((message, frame)),
+            Err(error) => Err(Unopened::Malformed(error)),
+        }
     }
 
+    /// With room for the Integrity object, if it is to have one.
     pub(super) fn encode(&self, message: &Message) -> Result<Frame, EncodeError> {
-        message.encode(&self.wire_limits)
+        let mut limits = self.wire_limits;
+        if self.guard.signs() {
+            limits.max_message_octets = limits.max_message_octets.saturating_sub(INTEGRITY_OCTETS);
+            limits.max_objects = limits.max_objects.saturating_sub(1);
+        }
+        message.encode(&limits)
+    }
+
+    pub(super) const fn wire_limits(&self) -> &Limits {
+        &self.wire_limits
     }
 
     /// Whether a command may send this.
@@ -75,11 +117,35 @@ impl<E> Link<E> {
 
     /// Queues what has to be sent.
     ///
-    /// Message security adds its Integrity object here and nowhere earlier: its sequence number follows the order in which
-    /// messages leave (RFC 2748 2.2.16), and answers that were ready before their turn have waited.
+    /// Its Integrity object comes when it leaves: sequence numbers follow the order of messages on the wire (RFC 2748
+    /// 2.2.16), and a key may take another's place while they wait.
     pub(super) fn queue(&mut self, frame: Frame) {
-        self.transmit_octets = self.transmit_octets.saturating_add(frame.len());
-        self.transmit.push_back(frame);
+        let unsigned = self.guard.signs();
+        self.push(Outgoing { frame, unsigned });
+    }
+
+    /// Queues a message of the negotiation, which has its Integrity object already.
+    pub(super) fn queue_signed(&mut self, frame: Frame) {
+        self.push(Outgoing {
+            frame,
+            unsigned: false,
+        });
+    }
+
+    fn push(&mut self, outgoing: Outgoing) {
+        self.transmit_octets = self.transmit_octets.saturating_add(outgoing.octets());
+        self.transmit.push_back(outgoing);
+    }
+
+    /// Ends a negotiation that failed, and drops what waited for it. Returns whether there was one.
+    pub(super) fn give_up_negotiation(&mut self) -> bool {
+        if !self.guard.is_negotiating() {
+            return false;
+        }
+        self.guard.give_up();
+        self.transmit.retain(|outgoing| !outgoing.unsigned);
+        self.transmit_octets = self.transmit.iter().map(Outgoing::octets).sum();
+        true
     }
 
     /// Queues an answer that the protocol demands, within the octets that are set aside for those.
@@ -103,9 +169,15 @@ impl<E> Link<E> {
     }
 
     pub(super) fn poll_transmit(&mut self) -> Option<Frame> {
-        let frame = self.transmit.pop_front()?;
-        self.transmit_octets = self.transmit_octets.saturating_sub(frame.len());
-        Some(frame)
+        let outgoing = self.transmit.front()?;
+        let signed = if outgoing.unsigned {
+            Some(self.guard.sign_next(&outgoing.frame, &self.wire_limits)?)
+        } else {
+            None
+        };
+        let outgoing = self.transmit.pop_front()?;
+        self.transmit_octets = self.transmit_octets.saturating_sub(outgoing.octets());
+        Some(signed.unwrap_or(outgoing.frame))
     }
 
     pub(super) fn transmit_octets(&self) -> usize {

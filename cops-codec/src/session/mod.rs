@@ -96,11 +96,14 @@
 //! | SSQ, SSC, and which states did not survive them | keeping [`HeldState`] between connections, by [`pdp::PepRegistry`] |
 //! | bounds on all of this ([`SessionLimits`]) | who may connect at all |
 //!
-//! Message security (RFC 2748 4.1, RFC 4261) belongs between frame and message and is not here yet; OPN for client-type 0 is
+//! Message Integrity (RFC 2748 4.1) is between frame and message: [`PepIntegrity`] and [`PdpIntegrity`] turn it on. A PEP's
+//! session then begins with OPN for client-type 0 by itself and holds back what is sent after it until the CAT has come, so
+//! that a program opens its client-types as it does without. An OPN for client-type 0 that asks for what is not turned on is
 //! answered as by a PDP without it.
 
 mod command;
 mod fault;
+mod guard;
 mod handles;
 mod in_order;
 mod keep_alive;
@@ -115,6 +118,7 @@ mod timers;
 pub use self::{
     command::{CommandError, DecisionId, ReportRule, RequestId},
     fault::{CloseCause, Counters, PeerFault},
+    guard::{Calendar, IntegrityStatus, PdpIntegrity, PepIntegrity},
     limits::SessionLimits,
     link::Undrained,
     pdp::{HeldState, PdpCommand, PdpConfig, PdpEvent, PdpSession},

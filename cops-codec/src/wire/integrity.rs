@@ -72,11 +72,11 @@ pub enum Integrity {
 }
 
 impl Integrity {
-    pub(super) const HMAC: CType = CType(1);
+    pub(crate) const HMAC: CType = CType(1);
     pub(super) const TLS: CType = CType(2);
 
     /// Octets before the digest.
-    pub(super) const HMAC_FIXED_OCTETS: usize = 8;
+    pub(crate) const HMAC_FIXED_OCTETS: usize = 8;
 
     pub(super) fn decode_hmac<'a>(object: &RawObject<'a>, limits: &Limits) -> Result<ObjectRef<'a>, Fault> {
         let (key_id, sequence_number, digest) = parse::contents(object, (be_u32, be_u32, rest))?;

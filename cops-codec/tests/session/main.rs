@@ -5,6 +5,7 @@
 
 mod exchanges;
 mod frames;
+mod integrity;
 mod keep_alive;
 mod limits;
 mod pair;

@@ -3,7 +3,10 @@
 use super::{Done, PdpEvent, PdpSession, Timer};
 use crate::{
     message::{ClientClose, Message},
-    session::{command::CommandError, fault::CloseCause},
+    session::{
+        command::CommandError,
+        fault::{CloseCause, PeerFault},
+    },
     wire::{ClientType, CopsError, ErrorCode, PdpAddress},
 };
 
@@ -133,7 +136,10 @@ fn outlives(cause: &CloseCause) -> bool {
         CloseCause::Disconnected
         | CloseCause::Silence { .. }
         | CloseCause::TransmitFull { .. }
+        | CloseCause::NoKey
         | CloseCause::Superseded => true,
+        // Octets that are not the PEP's must not cost it its state: whoever can put them into the connection can end it.
+        CloseCause::Fault(PeerFault::Integrity(_)) => true,
         CloseCause::Fault(_)
         | CloseCause::Command(_)
         | CloseCause::OpenTimeout { .. }

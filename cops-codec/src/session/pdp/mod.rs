@@ -6,6 +6,7 @@
 //! | `event` | what it is told |
 //! | `client` | a client-type and its request-states, as data |
 //! | `receive` | messages, and what is answered to wrong ones |
+//! | `security` | message security: its negotiation, its keys, its refusals |
 //! | `send` | commands and timers carried out |
 //! | `close` | how client-types and the connection end |
 //! | `sync` | mark and sweep |
@@ -19,6 +20,7 @@ mod event;
 mod held;
 mod receive;
 mod registry;
+mod security;
 mod send;
 mod sync;
 
@@ -35,9 +37,10 @@ pub use self::{
 use super::{
     command::CommandError,
     fault::{CloseCause, Counters},
+    guard::PdpIntegrity,
     keep_alive,
     limits::SessionLimits,
-    link::{Link, Undrained},
+    link::{Link, Undrained, Unopened},
     time::Moment,
     timers::Timers,
 };
@@ -45,7 +48,7 @@ use crate::{
     error::DecodeError,
     framing::Frame,
     limits::Limits,
-    wire::{ClientHandle, ClientType, CopsError, ErrorCode, PdpAddress, PepId},
+    wire::{ClientHandle, ClientType, CopsError, ErrorCode, KaTimer, PdpAddress, PepId},
 };
 
 /// What a PDP's session has to know beforehand.
@@ -63,6 +66,8 @@ pub struct PdpConfig {
     pub idle_timeout: Duration,
     /// After which time a synchronisation is called overdue. Default 60 s.
     pub synchronize_timeout: Duration,
+    /// Message Integrity (RFC 2748 4.1); `None` if it is not offered. Default `None`.
+    pub integrity: Option<PdpIntegrity>,
     /// Bounds of a message, both ways.
     pub wire_limits: Limits,
     /// Bounds of the session.
@@ -79,6 +84,7 @@ impl PdpConfig {
             first_open_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(5),
             synchronize_timeout: Duration::from_secs(60),
+            integrity: None,
             wire_limits: Limits::DEFAULT,
             limits: SessionLimits::DEFAULT,
         }
@@ -94,6 +100,10 @@ pub struct PdpSession {
     clients: BTreeMap<ClientType, Client>,
     /// Of the first OPN.
     pep_id: Option<PepId>,
+    /// The KA Timer of the CAT for client-type 0.
+    connection_timer: Option<KaTimer>,
+    /// Whether a client-type was ever accepted: it is too late for security then.
+    accepted: bool,
     next_id: u64,
     /// The smallest KA Timer of the open client-types.
     ka_timer: Option<Duration>,
@@ -120,12 +130,22 @@ impl PdpSession {
     pub fn new(config: PdpConfig, now: Moment) -> Self {
         let mut timers = Timers::new();
         timers.set(Timer::FirstOpen, now.after(config.first_open_timeout));
+        let mut link = Link::new(config.wire_limits, config.limits);
+        if config
+            .integrity
+            .as_ref()
+            .is_some_and(|integrity| integrity.required)
+        {
+            link.guard.demand();
+        }
         Self {
-            link: Link::new(config.wire_limits, config.limits),
+            link,
             config,
             timers,
             clients: BTreeMap::new(),
             pep_id: None,
+            connection_timer: None,
+            accepted: false,
             next_id: 0,
             ka_timer: None,
             silent_since: now,
@@ -146,11 +166,15 @@ impl PdpSession {
             return Ok(());
         }
         self.link.check_drained()?;
-        self.now = now;
+        self.set_now(now);
+        if self.link.closed {
+            return Ok(());
+        }
         self.hear();
-        match frame.and_then(|frame| self.link.open(&frame)) {
-            Ok(message) => self.receive(message),
-            Err(error) => self.receive_malformed(error),
+        match self.link.open(frame) {
+            Ok((message, frame)) => self.receive(message, &frame),
+            Err(Unopened::Malformed(error)) => self.receive_malformed(error),
+            Err(Unopened::Unauthentic(fault)) => self.refuse_unauthentic(fault),
         }
         Ok(())
     }
@@ -164,7 +188,10 @@ impl PdpSession {
             return Err(CommandError::Closed);
         }
         self.link.check_drained()?;
-        self.now = now;
+        self.set_now(now);
+        if self.link.closed {
+            return Err(CommandError::Closed);
+        }
         match command {
             PdpCommand::Accept(acceptance) => self.send_accept(acceptance),
             PdpCommand::Reject {
@@ -215,7 +242,7 @@ impl PdpSession {
 
     /// Does what is due at `now`. Calling it early does no harm.
     pub fn handle_timeout(&mut self, now: Moment) {
-        self.now = now;
+        self.set_now(now);
         // What is left for want of room stays due, and `poll_timeout` says so.
         while !self.link.closed && self.link.check_drained().is_ok() {
             let Some(timer) = self.timers.pop_due(now) else {
@@ -380,7 +407,8 @@ impl PdpSession {
 
     /// After a CAT, or the end of a client-type: the smallest KA Timer may be another one.
     fn retime(&mut self) {
-        let timer = keep_alive::minimum(self.clients.values().filter_map(|client| client.ka_timer));
+        let clients = self.clients.values().filter_map(|client| client.ka_timer);
+        let timer = keep_alive::minimum(clients.chain(self.connection_timer));
         if timer != self.ka_timer {
             self.ka_timer = timer;
             self.silent_since = self.now;

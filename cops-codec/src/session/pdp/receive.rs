@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     error::{Answer, DecodeError},
+    framing::Frame,
     message::{
         ClientClose, ClientOpen, DecisionBody, DeleteRequestState, KeepAlive, Message, ReportState, Request,
         SynchronizeStateComplete,
@@ -16,12 +17,15 @@ use crate::{
         command::RequestId,
         fault::{CloseCause, PeerFault},
     },
-    wire::{CNum, ClientHandle, ClientType, CopsError, ErrorCode, ObjectId, OpCode, Role},
+    wire::{ClientHandle, ClientType, CopsError, ErrorCode, OpCode, Role},
 };
 
 impl PdpSession {
-    pub(super) fn receive(&mut self, message: Message) {
+    pub(super) fn receive(&mut self, message: Message, frame: &Frame) {
         match message {
+            Message::ClientOpen(message) if message.client_type == ClientType::CONNECTION => {
+                self.receive_security(message, frame);
+            }
             Message::ClientOpen(message) => self.receive_open(message),
             Message::Request(message) => self.receive_request(message),
             Message::ReportState(message) => self.receive_report(message),
@@ -99,9 +103,6 @@ impl PdpSession {
 
     fn receive_open(&mut self, message: ClientOpen) {
         let client_type = message.client_type;
-        if client_type == ClientType::CONNECTION {
-            return self.refuse_security();
-        }
         self.timers.clear(&Timer::FirstOpen);
         let limits = self.link.limits;
         let served = &self.config.client_types;
@@ -148,24 +149,6 @@ impl PdpSession {
                 .is_some_and(|address| self.config.addresses.contains(&address)),
             again,
         });
-    }
-
-    /// OPN for client-type 0 asks for message security, which is not here yet.
-    fn refuse_security(&mut self) {
-        let (fault, error) = if self.clients.is_empty() {
-            // RFC 4261 4.2: a PDP without COPS security names Integrity and no C-Type of it.
-            const NO_INTEGRITY: ObjectId = ObjectId::new(CNum::INTEGRITY, 0);
-            let error = CopsError {
-                code: ErrorCode::AUTHENTICATION_REQUIRED,
-                sub_code: NO_INTEGRITY.as_sub_code(),
-            };
-            (PeerFault::SecurityNotOffered, error)
-        } else {
-            // RFC 2748 4.1 wants a CC and leaves the code open.
-            let error = CopsError::new(ErrorCode::UNSPECIFIED);
-            (PeerFault::LateSecurityNegotiation, error)
-        };
-        self.close_connection(CloseCause::Fault(fault), Farewell::Connection(error));
     }
 
     fn receive_request(&mut self, message: Request) {

@@ -35,6 +35,7 @@ impl PdpSession {
         self.link.queue(frame);
         let again = client.is_open();
         client.pending_opens.pop_front();
+        self.accepted = true;
         client.ka_timer = Some(acceptance.ka_timer);
         client.accounting_timer = acceptance.accounting_timer;
         let mut resumed = false;

@@ -54,6 +54,14 @@ impl PepSession {
         if self.link.closed {
             return;
         }
+        // The client-types were not asked for yet, whatever waited to be sent: the PDP only knows of the connection.
+        let farewell = match farewell {
+            Farewell::EachClient(error) if self.link.give_up_negotiation() => Farewell::Connection(error),
+            farewell => {
+                self.link.give_up_negotiation();
+                farewell
+            }
+        };
         if let Farewell::Connection(error) = farewell {
             self.send_farewell(ClientType::CONNECTION, error);
         }

@@ -6,6 +6,7 @@
 //! | `event` | what it is told |
 //! | `client` | a client-type and its request-states, as data |
 //! | `receive` | messages, and what is answered to wrong ones |
+//! | `security` | message security: its negotiation, its keys, its refusals |
 //! | `send` | commands carried out |
 //! | `close` | how client-types and the connection end |
 //! | `sync` | what an SSQ still waits for |
@@ -19,6 +20,7 @@ mod command;
 mod event;
 mod receive;
 pub mod reconnect;
+mod security;
 mod send;
 mod sync;
 
@@ -33,10 +35,11 @@ pub use self::{
 use super::{
     command::{CommandError, DecisionId},
     fault::{CloseCause, Counters},
+    guard::PepIntegrity,
     handles::HandleAllocator,
     keep_alive,
     limits::SessionLimits,
-    link::{Link, Undrained},
+    link::{Link, Undrained, Unopened},
     random::Random,
     time::Moment,
     timers::Timers,
@@ -45,7 +48,7 @@ use crate::{
     error::DecodeError,
     framing::Frame,
     limits::Limits,
-    wire::{ClientHandle, ClientType, PdpAddress, PepId},
+    wire::{ClientHandle, ClientType, KaTimer, PdpAddress, PepId},
 };
 
 /// What a PEP's session has to know beforehand.
@@ -60,6 +63,8 @@ pub struct PepConfig {
     pub request_timeout: Duration,
     /// How long an OPN may wait for CAT or CC; over it the connection is given up. Default 30 s.
     pub open_timeout: Duration,
+    /// Message Integrity (RFC 2748 4.1); `None` to go without. Default `None`.
+    pub integrity: Option<PepIntegrity>,
     /// Bounds of a message, both ways.
     pub wire_limits: Limits,
     /// Bounds of the session.
@@ -75,6 +80,7 @@ impl PepConfig {
             pdp_address: None,
             request_timeout: Duration::from_secs(30),
             open_timeout: Duration::from_secs(30),
+            integrity: None,
             wire_limits: Limits::DEFAULT,
             limits: SessionLimits::DEFAULT,
         }
@@ -93,6 +99,8 @@ pub struct PepSession {
     next_decision: u64,
     /// The smallest KA Timer of the open client-types.
     ka_timer: Option<Duration>,
+    /// The KA Timer of the CAT for client-type 0.
+    connection_timer: Option<KaTimer>,
     /// When the last message came.
     heard: Moment,
 }
@@ -110,10 +118,12 @@ enum Timer {
 impl PepSession {
     /// A session over a connection that was made just now. Send the first OPN with [`PepCommand::Open`].
     ///
+    /// With message Integrity, and no key that is valid now, it is closed from the start.
+    ///
     /// `seed` spreads the keep-alives; take another one for each session, from anywhere random.
     #[must_use]
     pub fn new(config: PepConfig, now: Moment, seed: u64) -> Self {
-        Self {
+        let mut session = Self {
             link: Link::new(config.wire_limits, config.limits),
             config,
             random: Random::new(seed),
@@ -122,8 +132,11 @@ impl PepSession {
             handles: HandleAllocator::new(),
             next_decision: 0,
             ka_timer: None,
+            connection_timer: None,
             heard: now,
-        }
+        };
+        session.negotiate_integrity(now);
+        session
     }
 
     /// Takes what came from the PDP: a frame, or the error of a stream that can no longer be divided into frames.
@@ -138,10 +151,15 @@ impl PepSession {
             return Ok(());
         }
         self.link.check_drained()?;
+        self.set_now(now);
+        if self.link.closed {
+            return Ok(());
+        }
         self.hear(now);
-        match frame.and_then(|frame| self.link.open(&frame)) {
-            Ok(message) => self.receive(now, message),
-            Err(error) => self.receive_malformed(now, error),
+        match self.link.open(frame) {
+            Ok((message, _)) => self.receive(now, message),
+            Err(Unopened::Malformed(error)) => self.receive_malformed(now, error),
+            Err(Unopened::Unauthentic(fault)) => self.refuse_unauthentic(fault),
         }
         Ok(())
     }
@@ -159,6 +177,10 @@ impl PepSession {
             return Err(CommandError::Closed);
         }
         self.link.check_drained()?;
+        self.set_now(now);
+        if self.link.closed {
+            return Err(CommandError::Closed);
+        }
         match command {
             PepCommand::Open(opening) => self.send_open(now, &opening).map(|()| None),
             PepCommand::Request {
@@ -211,6 +233,7 @@ impl PepSession {
 
     /// Does what is due at `now`. Calling it early does no harm.
     pub fn handle_timeout(&mut self, now: Moment) {
+        self.set_now(now);
         // What is left for want of room stays due, and `poll_timeout` says so.
         while !self.link.closed && self.link.check_drained().is_ok() {
             let Some(timer) = self.timers.pop_due(now) else {
@@ -341,7 +364,8 @@ impl PepSession {
 
     /// After a CAT, or the end of a client-type: the smallest KA Timer may be another one. The interval then begins anew.
     fn retime(&mut self, now: Moment) {
-        let timer = keep_alive::minimum(self.clients.values().filter_map(Client::ka_timer));
+        let clients = self.clients.values().filter_map(Client::ka_timer);
+        let timer = keep_alive::minimum(clients.chain(self.connection_timer));
         if timer == self.ka_timer {
             return;
         }

@@ -84,6 +84,9 @@ impl PepSession {
 
     fn receive_accept(&mut self, now: Moment, message: &ClientAccept) {
         let client_type = message.client_type;
+        if client_type == ClientType::CONNECTION && self.awaits_security() {
+            return self.accept_security(now, message);
+        }
         let Some(client) = self.clients.get_mut(&client_type) else {
             return self.refuse_client(now, client_type, OpCode::CLIENT_ACCEPT);
         };
