@@ -10,6 +10,7 @@ needs=(
   "smilint:smitools"              # judges docs/POWER-DIVERT-PIB
   "/lib/nut/upsd:nut-server"      # a real upsd with dummy-ups
   "upsrw:nut-client"              # sets the dummy's variables
+  "dbus-daemon:dbus-daemon"       # a bus for a stand-in of systemd
 )
 missing=()
 for need in "${needs[@]}"; do

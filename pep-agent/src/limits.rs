@@ -30,6 +30,8 @@ pub const MAX_NUT_LINE_OCTETS: usize = 1_024;
 pub const MAX_NUT_LINES: usize = 4_096;
 /// How long a NUT server may take to answer, in real milliseconds.
 pub const NUT_ANSWER_MILLIS: u64 = 5_000;
+/// How long systemd may take to answer on D-Bus, in real milliseconds.
+pub const DBUS_ANSWER_MILLIS: u64 = 5_000;
 /// Largest file with a password, in octets.
 pub const MAX_PASSWORD_FILE_OCTETS: u64 = 256;
 /// Largest file of sysfs that is read: the kernel gives a page at most, in octets.

@@ -15,6 +15,7 @@ pub mod power_supply;
 pub mod process;
 pub mod program;
 pub mod simulated;
+pub mod systemd;
 
 use std::time::Duration;
 

@@ -11,6 +11,7 @@ use super::servers::is_custodian;
 use super::{ActivityEntry, ActivitySource, ServerEntry};
 use crate::drivers::command::CommandActivity;
 use crate::drivers::process::{Pattern, StartCommand};
+use crate::drivers::systemd::Bus;
 use crate::engine::facts::{ActivityFacts, ActivityKey};
 use crate::io::toml_file::{TomlError, TomlFile};
 
@@ -95,13 +96,46 @@ fn declared(
     let stop_millis = place.millis("stop_seconds", activity.stop_seconds, STOP_MILLIS)?;
     let start_default = match activity.driver {
         ActivityDriver::Simulated => SIMULATED_START_MILLIS,
-        ActivityDriver::Command | ActivityDriver::Exec => START_MILLIS,
+        ActivityDriver::Command | ActivityDriver::Exec | ActivityDriver::Systemd => START_MILLIS,
     };
     let start_millis = place.millis("start_seconds", activity.start_seconds, start_default)?;
     if activity.driver != ActivityDriver::Exec {
         place.refuse_program(activity.program.as_ref(), activity.limit_seconds)?;
     }
+    if activity.driver != ActivityDriver::Systemd {
+        let given = [("unit", activity.unit.is_some()), ("bus", activity.bus.is_some())];
+        place.refuse(&given, "it is for driver = \"systemd\"")?;
+    }
     let (source, startable, stoppable) = match activity.driver {
+        ActivityDriver::Systemd => {
+            let given = [
+                ("running", activity.running.is_some()),
+                ("status", activity.status.is_some()),
+                ("stop", activity.stop.is_some()),
+                ("start", activity.start.is_some()),
+            ];
+            place.refuse(&given, "systemd knows")?;
+            if server.simulated {
+                return place.fail("driver", "is \"systemd\", and its server is simulated");
+            }
+            let unit = place.needs(
+                "unit",
+                activity.unit.clone(),
+                "the unit, as in \"postgresql.service\"",
+            )?;
+            if !unit.ends_with(".service") || unit.contains(['/', ' ']) {
+                return place.fail(
+                    "unit",
+                    format!("is {unit:?}, expected the name of a service unit"),
+                );
+            }
+            let bus = activity.bus.clone().map_or(Bus::System, Bus::Address);
+            (
+                ActivitySource::Systemd { bus, unit },
+                activity.startable.unwrap_or(true),
+                true,
+            )
+        }
         ActivityDriver::Exec => {
             let given = [
                 ("running", activity.running.is_some()),

@@ -237,6 +237,7 @@ pub(super) enum ActivityDriver {
     Simulated,
     Command,
     Exec,
+    Systemd,
 }
 
 #[derive(Debug, Deserialize)]
@@ -268,6 +269,8 @@ pub(super) struct Activity {
     pub(super) start: Option<Vec<String>>,
     pub(super) program: Option<Vec<String>>,
     pub(super) limit_seconds: Option<f64>,
+    pub(super) unit: Option<String>,
+    pub(super) bus: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

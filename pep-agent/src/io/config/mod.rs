@@ -26,6 +26,7 @@ use crate::drivers::exec::ExecProgram;
 use crate::drivers::nut::{NutFigures, OutletFacts};
 use crate::drivers::power_supply::PowerSupplyFigures;
 use crate::drivers::process::{Pattern, StartCommand};
+use crate::drivers::systemd::Bus;
 use crate::engine::facts::{ActivityFacts, ActivityKey, LineFacts, ReserveFacts, Role, ServerFacts, Witness};
 use crate::io::toml_file::{TomlError, TomlFile};
 
@@ -195,6 +196,13 @@ pub enum ActivitySource {
     Command(CommandActivity),
     /// By a program.
     Exec(ExecProgram),
+    /// As a unit of systemd.
+    Systemd {
+        /// Where systemd is found.
+        bus: Bus,
+        /// The unit.
+        unit: String,
+    },
     /// As processes.
     Process {
         /// Which ones.

@@ -303,7 +303,7 @@ fn a_private_plant_is_checked_as_a_plant_at_the_file_s_own_keys() {
 #[test]
 fn the_examples_are_read() {
     let nut = read(include_str!("../../../examples/nut-node.toml")).unwrap();
-    assert_eq!(nut.activities.len(), 2);
+    assert_eq!(nut.activities.len(), 3);
     let named = |comm: &str| Process {
         pid: 1,
         parent: 0,
@@ -548,6 +548,46 @@ servers = ["n1"]
         ),
     ] {
         let error = read(&with(from, to)).unwrap_err().to_string();
+        assert!(error.contains(told), "{to}: {error}");
+    }
+}
+
+#[test]
+fn a_unit_of_systemd() {
+    let unit = "\n[[activity]]\nname = \"db\"\ndriver = \"systemd\"\nunit = \"postgresql.service\"\n";
+    let config = read(&format!("{GOOD}{unit}")).unwrap();
+    let ActivitySource::Systemd { bus, unit: name } = &config.activities[0].source else {
+        panic!("{:?}", config.activities[0].source)
+    };
+    assert_eq!(
+        (bus, name.as_str()),
+        (&crate::drivers::systemd::Bus::System, "postgresql.service")
+    );
+    for (from, to, told) in [
+        (
+            "unit = \"postgresql.service\"",
+            "",
+            "unit: is missing, expected the unit",
+        ),
+        (
+            "postgresql.service",
+            "postgresql",
+            "unit: is \"postgresql\", expected the name of a service unit",
+        ),
+        (
+            "unit =",
+            "stop = [\"x\"]\nunit =",
+            "stop: has no place here: systemd knows",
+        ),
+        (
+            "driver = \"systemd\"",
+            "driver = \"command\"",
+            "unit: has no place here",
+        ),
+    ] {
+        let error = read(&format!("{GOOD}{}", unit.replacen(from, to, 1)))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(told), "{to}: {error}");
     }
 }

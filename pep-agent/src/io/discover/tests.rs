@@ -84,7 +84,7 @@ fn what_is_found_makes_a_file_that_the_agent_reads() {
             (
                 a.key.activity.as_str(),
                 a.facts.milliwatts,
-                matches!(a.source, ActivitySource::Command(_)),
+                matches!(a.source, ActivitySource::Systemd { .. }),
             )
         })
         .collect();

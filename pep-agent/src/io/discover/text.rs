@@ -252,8 +252,8 @@ fn activities(text: &mut String, groups: &[Group]) -> std::fmt::Result {
             let unit = quoted(&format!("{name}.service"));
             writeln!(
                 text,
-                "[[activity]]\nname = {}\ndriver = \"command\"\nstatus = [\"systemctl\", \"--quiet\", \"is-active\", {unit}]\n\
-                 stop = [\"systemctl\", \"stop\", {unit}]\nstart = [\"systemctl\", \"start\", {unit}]\nstop_seconds = 90",
+                "[[activity]]\nname = {}\ndriver = \"systemd\"\nunit = {unit}\n\
+                 stop_seconds = 90      # systemd must not kill it earlier: TimeoutStopSec is 90 s by default",
                 quoted(&name)
             )?;
         } else {

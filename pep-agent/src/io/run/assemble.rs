@@ -18,6 +18,7 @@ use crate::drivers::process::{DenyList, ProcessActivity, ProcessTable};
 use crate::drivers::simulated::{
     SimulatedActivity, SimulatedHost, SimulatedLine, SimulatedReserve, Simulation,
 };
+use crate::drivers::systemd::SystemdUnit;
 use crate::engine::Inventory;
 use crate::engine::facts::{Role, SightFacts, Thing, Witness};
 use crate::io::clock::BootClock;
@@ -333,6 +334,16 @@ impl Furnishing<'_> {
                     let driver = ExecActivity::new(
                         program.clone(),
                         key.clone(),
+                        millis(facts.stop_millis),
+                        millis(facts.start_millis),
+                    );
+                    self.drivers
+                        .add_activity(key.clone(), Box::new(driver), PROCESS_POLL);
+                }
+                ActivitySource::Systemd { bus, unit } => {
+                    let driver = SystemdUnit::new(
+                        bus.clone(),
+                        unit.clone(),
                         millis(facts.stop_millis),
                         millis(facts.start_millis),
                     );
