@@ -43,6 +43,8 @@ pub struct ClusterOptions {
     pub accounting_seconds: u16,
     /// `[listen] open_timeout_seconds` of the PDP.
     pub open_timeout_seconds: u64,
+    /// Further lines of `[listen]` of the PDP.
+    pub listen: String,
 }
 
 impl Default for ClusterOptions {
@@ -52,6 +54,7 @@ impl Default for ClusterOptions {
             keep_alive_seconds: 10,
             accounting_seconds: 1,
             open_timeout_seconds: 10,
+            listen: String::new(),
         }
     }
 }
@@ -374,6 +377,7 @@ fn pdp_file(address: SocketAddr, options: &ClusterOptions) -> String {
         keep_alive_seconds,
         accounting_seconds,
         open_timeout_seconds,
+        listen,
         ..
     } = options;
     format!(
@@ -383,6 +387,7 @@ name = "pdp1"
 [listen]
 address = "{address}"
 open_timeout_seconds = {open_timeout_seconds}
+{listen}
 
 [journal]
 path = "journal.sqlite"
