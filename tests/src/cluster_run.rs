@@ -106,6 +106,11 @@ impl PdpRun {
         self.address
     }
 
+    /// Number of its process, while it is to run.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Program::pid)
+    }
+
     /// Its admin socket.
     pub fn admin(&self) -> AdminClient {
         AdminClient::new(&self.folder.join("pdp.sock"))

@@ -4,6 +4,8 @@
 //! | module | attacks |
 //! |---|---|
 //! | `framing`, `objects`, `turns`, `rows` | the PDP, by tables |
+//! | `floods` | the PDP, by quantity |
+//! | `million` | the PDP, by generated messages |
 //! | `agent`, `decisions` | the agent, by tables |
 //! | `cluster` | a PDP with a cluster, which must ride through an interruption afterwards |
 //! | `files` | both programs, by their files |
@@ -14,7 +16,9 @@ mod agent;
 mod cluster;
 mod decisions;
 mod files;
+mod floods;
 mod framing;
+mod million;
 mod objects;
 mod octets;
 mod pdp;
@@ -33,6 +37,8 @@ fn every_misbehaviour_has_a_name_of_its_own_and_a_source() {
         rows::cases(),
         agent::cases(),
         decisions::cases(),
+        floods::cases(),
+        floods::unread(),
     ];
     let mut names = BTreeSet::new();
     for case in cases.iter().flatten() {

@@ -38,15 +38,33 @@ pub(crate) const SHORT: &str = "write_timeout_seconds = 1\nframe_timeout_seconds
                          max_unopened_per_address = 40\nmax_connections_per_address = 200";
 
 impl Attacked {
+    /// With these further lines of `[listen]`; strangers have a second.
     pub(crate) async fn start(listen: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let options = ClusterOptions {
-            open_timeout_seconds: 1,
-            clock_scale: 1,
+        Self::start_with(1, listen).await
+    }
+
+    pub(crate) async fn start_with(open_timeout_seconds: u64, listen: &str) -> Self {
+        Self::of(&ClusterOptions {
+            open_timeout_seconds,
             listen: listen.to_owned(),
+            clock_scale: 1,
             ..ClusterOptions::default()
-        };
-        let mut pdp = PdpRun::start(folder.path(), &options).await.unwrap();
+        })
+        .await
+    }
+
+    pub(crate) async fn start_kept_alive(keep_alive_seconds: u16) -> Self {
+        Self::of(&ClusterOptions {
+            keep_alive_seconds,
+            clock_scale: 1,
+            ..ClusterOptions::default()
+        })
+        .await
+    }
+
+    async fn of(options: &ClusterOptions) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pdp = PdpRun::start(folder.path(), options).await.unwrap();
         let agent = start_agent(folder.path(), pdp.address());
         let status = pdp
             .until("the agent is there", |status| {
@@ -63,6 +81,17 @@ impl Attacked {
             agent_address,
             _folder: folder,
         }
+    }
+
+    /// Memory of the PDP's process that is resident.
+    pub(crate) fn resident_kibibytes(&self) -> u64 {
+        let file = format!("/proc/{}/status", self.pdp.pid().unwrap());
+        let status = std::fs::read_to_string(file).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     pub(crate) async fn connect(&self) -> Peer {

@@ -48,7 +48,6 @@ pub(crate) enum Step {
     /// Octets, one a write.
     Dribble(Vec<u8>),
     /// The same many times, without looking at what comes back.
-    #[expect(dead_code)]
     Flood(usize, Vec<u8>),
     /// The next message is this one.
     Expect(Answer),
