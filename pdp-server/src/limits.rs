@@ -65,3 +65,8 @@ pub const MAX_RECORDS_FORGOTTEN_AT_ONCE: u64 = 10_000;
 pub const MAX_RECORDS_READ: usize = 10_000;
 /// Batches and reads queued towards the journal.
 pub const MAX_JOURNAL_REQUESTS_QUEUED: usize = 16;
+/// Plans that may be made at once, in a row. What an interruption itself asks for (its beginning, its phases, servers that
+/// come under it) is not counted against it.
+pub const PLAN_BURST: u32 = 20;
+/// Time after which one more plan may be made, on the engine's clock: in the long run, at most twenty a minute.
+pub const PLAN_INTERVAL_MILLIS: u64 = 3_000;

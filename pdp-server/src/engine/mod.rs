@@ -63,7 +63,7 @@ use self::facts::PepFacts;
 use self::meter::Meter;
 use self::snapshot::Sources;
 use self::state::{InForce, Issued, Record, State};
-use self::wishes::PlanWish;
+use self::wishes::{Budget, PlanWish};
 use crate::limits;
 
 /// The engine. See the [module](self) for its contract.
@@ -84,6 +84,7 @@ pub struct Engine {
     view_due: Option<u64>,
     /// A plan must be made by then, with the reason.
     plan_due: Option<PlanWish>,
+    budget: Budget,
     /// When the plan in force was last compared with what it would be now.
     checked_at: u64,
     /// Activities whose place or state may have changed.
@@ -131,6 +132,7 @@ impl Engine {
             next_seq: (term << 32) | 1,
             view_due: Some(now_millis),
             plan_due: None,
+            budget: Budget::new(now_millis),
             checked_at: now_millis,
             touched: BTreeSet::new(),
             ended: BTreeSet::new(),
@@ -253,10 +255,7 @@ impl Engine {
         [
             self.view_due,
             // A wish that waits for something is looked at when that comes.
-            self.plan_due
-                .as_ref()
-                .filter(|w| !self.is_put_off(w))
-                .map(|w| w.at),
+            self.plan_time(),
             self.state.machine.next_deadline(),
             self.next_release(),
             self.next_check(),
@@ -302,15 +301,9 @@ impl Engine {
         self.end_awaiting();
         self.update_tracks();
         self.finish_restoration();
-        if !self
-            .plan_due
-            .as_ref()
-            .is_some_and(|w| w.urgent && w.at <= self.now)
-        {
-            // What is ready goes before the plan is looked at again: a plan whose stages take longer than the time between
-            // two looks would else never come to its second one.
-            self.release_stages();
-        }
+        // What is ready goes before the plan is looked at again: a plan whose stages take longer than the time between two
+        // looks would else never come to its second one.
+        self.release_stages();
         self.check_plan();
         if self.is_plan_due() {
             self.replan();

@@ -1,5 +1,6 @@
 //! When a plan is made, whether it takes the place of the one in force, and who is given what of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -153,6 +154,7 @@ impl Engine {
             .as_ref()
             .map(|p| Arc::clone(&p.plan))
             .filter(|p| p.cause != Cause::Standing);
+        self.budget.spend(self.now);
         let mut plan = (self.settings.planner)(&snapshot, previous.as_deref(), &self.settings.policy);
         self.plans_made += 1;
         make_room_for_stage_0(&mut plan);
@@ -237,7 +239,12 @@ impl Engine {
         let last = in_force.released.last().map(|(order, _)| *order);
         let is_left = |s: &&Stage| s.local || last.is_none_or(|l| s.order > l);
         let left = self.substance(old.stages.iter().filter(is_left), false);
-        let wanted = self.substance(plan.stages.iter(), true);
+        let at_once = plan.central_stages().take_while(|s| only_moves_lines(s)).last();
+        let at_once = at_once
+            .map(|s| s.order)
+            .filter(|last| self.leads_nowhere(plan, *last));
+        let is_wanted = |s: &&Stage| s.local || at_once.is_none_or(|last| s.order > last);
+        let wanted = self.substance(plan.stages.iter().filter(is_wanted), true);
         left.len() == wanted.len()
             && left.iter().zip(&wanted).all(|((a, x), (b, y))| {
                 a.local == b.local
@@ -265,6 +272,25 @@ impl Engine {
             })
             .filter(|(_, steps): &(_, Vec<_>)| !steps.is_empty())
             .collect()
+    }
+
+    /// Whether the stages of a new plan up to this one, which only move lines and wait for nothing, end with the lines as
+    /// they are commanded now: power that is raised and lowered again in the same breath is no reason to touch a line.
+    fn leads_nowhere(&self, plan: &Plan, last: u32) -> bool {
+        let mut ends: BTreeMap<(&Name, &Name, &Name), &StepKind> = BTreeMap::new();
+        let stages = plan.central_stages().take_while(|s| s.order <= last);
+        for step in stages.flat_map(|s| &s.steps) {
+            if let StepKind::Divert {
+                line,
+                reserve,
+                server,
+                ..
+            } = &step.kind
+            {
+                ends.insert((line, reserve, server), &step.kind);
+            }
+        }
+        ends.values().all(|kind| self.is_so_already(kind))
     }
 
     /// Whether a step of a new plan only restates what is commanded already, or is being carried out.
@@ -463,6 +489,13 @@ fn make_room_for_stage_0(plan: &mut Plan) {
             stage.order += 1;
         }
     }
+}
+
+/// Whether a stage does nothing but move lines, at once.
+fn only_moves_lines(stage: &Stage) -> bool {
+    let at_once = matches!(stage.trigger, Trigger::AfterResults) || stage.order == 0;
+    let moves = |kind: &StepKind| matches!(kind, StepKind::Divert { .. } | StepKind::Intake { .. });
+    at_once && stage.steps.iter().all(|s| moves(&s.kind))
 }
 
 /// Whether a plan brings back and no class is about to end.

@@ -111,7 +111,8 @@ impl Engine {
     pub(super) fn release_stages(&mut self) {
         self.end_overdue();
         loop {
-            if self.is_anyone_unsynchronised() {
+            // A step that has just failed may be the one that the next stage builds on.
+            if self.is_anyone_unsynchronised() || self.is_plan_overtaken() {
                 return;
             }
             let generation = self.state.in_force.as_ref().map(|p| p.generation);

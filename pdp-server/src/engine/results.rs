@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use power_policy::model::{Name, Phase, Powered};
+use power_policy::model::{ActivityState, Name, Phase, Powered};
 use power_policy::plan::text::Duration;
 use power_policy::plan::{HostState, StepKind, Verb};
 
@@ -98,23 +98,50 @@ impl Engine {
     }
 
     /// Steps whose end is seen in the facts and not only told.
-    pub(super) fn settle_waiting(&mut self) {
-        let waiting: Vec<(usize, Name, HostState)> = self
+    fn settle_waiting(&mut self) {
+        let waiting: Vec<(usize, StepKind)> = self
             .execution
             .steps
             .iter()
             .enumerate()
             .filter(|(_, s)| s.outcome == Some(Outcome::Done) && !s.settled)
-            .filter_map(|(i, s)| match &s.kind {
-                StepKind::Host { server, state } => Some((i, server.clone(), *state)),
-                _ => None,
-            })
+            .map(|(i, s)| (i, s.kind.clone()))
             .collect();
-        for (at, server, state) in waiting {
-            if self.is_host(&server, state) {
+        for (at, kind) in waiting {
+            if self.is_seen_done(&kind) {
                 self.execution.steps[at].settled = true;
                 self.execution.last_at = self.now;
+                if matches!(kind, StepKind::Activity { .. }) {
+                    let step = self.execution.steps[at].clone();
+                    self.tell_done(&step, None);
+                }
             }
+        }
+    }
+
+    /// Whether what is reported bears out that a step is done. An agent that says so, and reports the contrary, is not
+    /// believed: energy that a stop was to leave must not be given away while the activity draws it.
+    fn is_seen_done(&self, kind: &StepKind) -> bool {
+        match kind {
+            StepKind::Host { server, state } => self.is_host(server, *state),
+            StepKind::Activity {
+                activity,
+                server,
+                verb,
+                ..
+            } => {
+                let rows = self.rows_of(activity);
+                let state = rows.iter().find(|r| r.server == *server).and_then(|r| r.state);
+                match (verb, state) {
+                    (_, None) | (Verb::Run | Verb::Cap, _) => true,
+                    (Verb::Stop | Verb::MoveOut, Some(state)) => !matches!(
+                        state,
+                        ActivityState::Running | ActivityState::Starting | ActivityState::Stopping
+                    ),
+                    (Verb::Start | Verb::TakeIn, Some(state)) => state == ActivityState::Running,
+                }
+            }
+            StepKind::Divert { .. } | StepKind::Intake { .. } => true,
         }
     }
 
@@ -138,6 +165,17 @@ impl Engine {
         }
     }
 
+    fn tell_done(&mut self, step: &StepState, took_millis: Option<u64>) {
+        let data = json!({
+            "pep": step.pep, "stage": step.order, "step": step.key.to_string(), "took_millis": took_millis
+        });
+        let text = match took_millis {
+            Some(millis) => format!("done in {}: {}", Duration(millis), step.kind),
+            None => format!("done: {}", step.kind),
+        };
+        self.event(EventKind::ActionDone, subject_of(&step.kind), text, data);
+    }
+
     pub(super) fn take_outcome(&mut self, at: usize, outcome: Outcome, millis: u64, reason: &str) {
         let step = self.execution.steps[at].clone();
         if !outcome.is_final() {
@@ -148,17 +186,11 @@ impl Engine {
             self.failed(&step, outcome, reason);
             return;
         }
-        let data = json!({
-            "pep": step.pep, "stage": step.order, "step": step.key.to_string(), "took_millis": millis
-        });
-        let took = Duration(millis);
-        self.event(
-            EventKind::ActionDone,
-            subject_of(&step.kind),
-            format!("done in {took}: {}", step.kind),
-            data,
-        );
-        self.execution.steps[at].settled = true;
+        let is_seen = self.is_seen_done(&step.kind);
+        if is_seen || !matches!(step.kind, StepKind::Activity { .. }) {
+            self.tell_done(&step, Some(millis));
+        }
+        self.execution.steps[at].settled = is_seen;
         match &step.kind {
             StepKind::Divert {
                 line,
@@ -166,25 +198,22 @@ impl Engine {
                 server,
                 milliwatts,
             } => self.diverted(line, reserve, server, *milliwatts),
-            StepKind::Host { server, state } => {
-                self.execution.steps[at].settled = self.is_host(server, *state);
-                match state {
-                    HostState::Standby => {
-                        let text = format!("{server} stands by");
-                        self.event(
-                            EventKind::HostStandby,
-                            server.as_str(),
-                            text,
-                            serde_json::Value::Null,
-                        );
-                    }
-                    HostState::On => {
-                        let text = format!("{server} has been switched on and boots");
-                        self.event(EventKind::HostOn, server.as_str(), text, serde_json::Value::Null);
-                    }
-                    HostState::Off => {}
+            StepKind::Host { server, state } => match state {
+                HostState::Standby => {
+                    let text = format!("{server} stands by");
+                    self.event(
+                        EventKind::HostStandby,
+                        server.as_str(),
+                        text,
+                        serde_json::Value::Null,
+                    );
                 }
-            }
+                HostState::On => {
+                    let text = format!("{server} has been switched on and boots");
+                    self.event(EventKind::HostOn, server.as_str(), text, serde_json::Value::Null);
+                }
+                HostState::Off => {}
+            },
             StepKind::Activity { .. } | StepKind::Intake { .. } => {}
         }
     }
@@ -393,7 +422,9 @@ impl Engine {
             let step = self.execution.steps[at].clone();
             self.execution.steps[at].settled = true;
             self.execution.steps[at].outcome = Some(Outcome::TimedOut);
-            let silent = if self.is_known(&step.pep) {
+            let silent = if step.outcome == Some(Outcome::Done) {
+                format!("{} says that it is done, and reports the contrary", step.pep)
+            } else if self.is_known(&step.pep) {
                 format!("{} has not reported it", step.pep)
             } else {
                 format!("{} is not there", step.pep)

@@ -44,7 +44,7 @@ impl Engine {
                         text,
                         serde_json::json!({ "grew": servers }),
                     );
-                    self.want_plan(0, "the interruption covers more servers");
+                    self.want_plan_now("the interruption covers more servers");
                 }
                 interruption::Event::ScopeShrank { servers } => {
                     keep = true;
@@ -135,7 +135,7 @@ impl Engine {
         }
         // In MainsGood nothing new is begun: what is in force stands.
         if to != Phase::MainsGood {
-            self.want_plan(0, reason);
+            self.want_plan_now(reason);
         }
     }
 

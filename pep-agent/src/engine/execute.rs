@@ -24,7 +24,10 @@ impl Engine {
         if let Some(running) = self.running.remove(&id) {
             let millis = now.saturating_sub(running.started);
             let (outcome, reason) = match outcome {
-                ActionOutcome::Done(note) => (Outcome::Done, note),
+                ActionOutcome::Done(note) => match self.contrary(&running.kind) {
+                    Some(contrary) => (Outcome::Failed, contrary),
+                    None => (Outcome::Done, note),
+                },
                 ActionOutcome::Failed(reason) => (Outcome::Failed, reason),
                 ActionOutcome::Refused(reason) => (Outcome::Refused, reason),
             };
@@ -46,6 +49,16 @@ impl Engine {
             }
         }
         self.advance(now);
+    }
+
+    /// What the latest reading says against a stop that a driver calls done. Readings come before the outcome.
+    fn contrary(&self, kind: &ActionKind) -> Option<String> {
+        let ActionKind::Stop { activity, .. } = kind else {
+            return None;
+        };
+        let reading = self.inventory.activities.get(activity)?.reading()?;
+        (reading.state == ActivityState::Running)
+            .then(|| "its driver says that it has stopped, and it runs".to_owned())
     }
 
     /// Marks what is overdue.

@@ -1,5 +1,6 @@
 //! A PEP of the cluster: the program's node and drivers, fed from the virtual clock.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,14 +11,14 @@ use cops_codec::session::pep::reconnect::{Attempt, Reconnect, ReconnectConfig};
 use cops_codec::wire::{PdpAddress, PepId};
 use futures::FutureExt;
 use pep_agent::drivers::simulated::Simulation;
-use pep_agent::engine::{Engine, EngineSettings};
+use pep_agent::engine::{Engine, EngineSettings, Subject};
 use pep_agent::io::clock::BootClock;
 use pep_agent::io::config::AgentConfig;
 use pep_agent::io::run::assemble::furnish;
 use pep_agent::node::{Node, NodeConfig, NodeEvent, Now, Saved, Status};
 
 use super::clock::{VirtualClock, VirtualSleeper};
-use super::driving::{Driving, Told};
+use super::driving::{Driving, Fault, Told};
 use super::electricity::Electricity;
 use super::wires::{Arrival, End, WireId, Wires};
 
@@ -30,6 +31,8 @@ pub(super) struct Agent {
     pub(super) latency_millis: u64,
     /// Nobody gets through to the PDP.
     pub(super) is_cut: bool,
+    /// Activities whose drivers are broken.
+    pub(super) faults: BTreeMap<String, Fault>,
     /// What the machine's clock showed at the start of the run; another one after each boot.
     boot_offset: u64,
     /// Virtual instant from which the present boot counts.
@@ -78,6 +81,7 @@ impl Agent {
             server,
             latency_millis: 1,
             is_cut: false,
+            faults: BTreeMap::new(),
             boot_offset,
             booted_at: 0,
             kept: None,
@@ -249,7 +253,12 @@ impl Agent {
             any = true;
             self.note(at, format!("acts: {:?}", action.kind));
             let id = action.id;
-            if let Some(outcome) = life.driving.act(action) {
+            let broken = match action.kind.subject() {
+                Subject::Activity(key) => self.faults.get(key.activity.as_str()),
+                _ => None,
+            };
+            let broken = broken.and_then(|fault| fault.outcome(&action.kind));
+            if let Some(outcome) = broken.or_else(|| life.driving.act(action)) {
                 life.node.handle_action_result(now, id, outcome);
             }
         }

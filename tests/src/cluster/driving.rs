@@ -20,6 +20,30 @@ pub(super) enum Told {
     Outcome(ActionId, ActionOutcome),
 }
 
+/// How the driver of an activity is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It says that it has stopped the activity, which runs on.
+    StopsInWordsOnly,
+    /// It cannot start the activity.
+    DoesNotStart,
+}
+
+impl Fault {
+    /// What it says to an action that it does not carry out.
+    pub(super) fn outcome(self, kind: &ActionKind) -> Option<ActionOutcome> {
+        match (self, kind) {
+            (Self::StopsInWordsOnly, ActionKind::Stop { .. }) => {
+                Some(ActionOutcome::Done("it has ended, it says".to_owned()))
+            }
+            (Self::DoesNotStart, ActionKind::Start { .. }) => {
+                Some(ActionOutcome::Failed("it does not start".to_owned()))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// One driver.
 enum Driver {
     Host(Name, Box<dyn HostDriver>),

@@ -41,6 +41,7 @@ use power_policy::plant::{Plant, PlantEvent, PlantEventKind};
 use self::agent::{Agent, LONGEST_STEP, Surroundings};
 use self::centre::Centre;
 use self::clock::VirtualClock;
+pub use self::driving::Fault;
 use self::electricity::Electricity;
 pub use self::scenario::{Activity, Files, Line, Qos, Reserve, Scenario, Server};
 use self::wires::Wires;
@@ -229,6 +230,15 @@ impl Cluster {
     /// There is no such agent.
     pub fn set_latency(&mut self, agent: &str, millis: u64) -> Result<()> {
         self.agent(agent)?.latency_millis = millis;
+        Ok(())
+    }
+
+    /// That agent's driver of an activity is broken from now on, also after a boot.
+    ///
+    /// # Errors
+    /// There is no such agent.
+    pub fn break_driver(&mut self, agent: &str, activity: &str, fault: Fault) -> Result<()> {
+        self.agent(agent)?.faults.insert(activity.to_owned(), fault);
         Ok(())
     }
 

@@ -351,6 +351,19 @@ fn a_newer_plan_joins_the_stop_that_is_under_way_and_waits_with_a_start() {
 }
 
 #[test]
+fn a_stop_that_the_reading_contradicts_has_failed() {
+    let mut engine = engine();
+    engine.install(
+        0,
+        plan(1, vec![stage(1, vec![act(1, "batch", Verb::Stop)])]),
+        Some(1),
+    );
+    let id = ids(&mut engine)[0];
+    finish(&mut engine, 3_000, id, "batch", ActivityState::Running);
+    assert_eq!(outcomes(&engine), ["1 pwrAction.1 Failed 3000"]);
+}
+
+#[test]
 fn a_replaced_plan_gets_no_result() {
     let mut engine = engine();
     engine.install(
