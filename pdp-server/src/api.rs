@@ -10,8 +10,9 @@
 //! | `POST /v1/interrupt` | [`InterruptRequest`] in, [`CommandAnswer`] out |
 //! | `POST /v1/restore` | [`RestoreRequest`] in, [`CommandAnswer`] out |
 //!
-//! A command sent twice with one id is done once, and answered the same twice. Errors are [`Problem`]s with status 400
-//! (not understood), 404, 409 (refused) or 503 (the PDP stops).
+//! A command sent twice with one id is done once, and answered the same twice. One that is
+//! refused is a [`CommandAnswer`] too, with `done` false and status 409. Errors are [`Problem`]s with status 400 (not
+//! understood), 404 or 503 (the PDP stops).
 //!
 //! # Data of events
 //!

@@ -119,3 +119,46 @@ fn a_file_that_is_not_there_is_a_wrong_command() {
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains("/nonexistent/pdp.toml"), "{said}");
 }
+
+#[tokio::test]
+async fn a_pdp_that_does_not_answer_is_said_to_be_silent() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pdp.sock");
+    // It takes connections, and says nothing.
+    let listener = UnixListener::bind(&path).unwrap();
+    let client = AdminClient::new(&path).with_patience(std::time::Duration::from_millis(50));
+    let silent = client.status().await.unwrap_err();
+    assert!(matches!(silent, ClientError::Silent { .. }), "{silent}");
+    let silent = client.restore("r1").await.unwrap_err();
+    assert!(silent.to_string().contains("did not answer within"), "{silent}");
+    let silent = client.events(None).await.unwrap_err();
+    assert!(matches!(silent, ClientError::Silent { .. }), "{silent}");
+    drop(listener);
+}
+
+#[tokio::test]
+async fn events_that_a_slow_reader_lost_are_counted() {
+    use std::io::{Read, Write};
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pdp.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let pdp = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0_u8; 1_024];
+        assert!(stream.read(&mut request).unwrap() > 0);
+        let lines = "{\"lost\":3}\n{\"lost\":4}\n{\"seq\":9,\"kind\":\"pdp\",\"at_millis\":1,\"elapsed_millis\":null,\
+                     \"subject\":\"\",\"text\":\"t\"}\n";
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{lines}",
+            lines.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+    });
+    let mut events = AdminClient::new(&path).events(None).await.unwrap();
+    assert_eq!(events.lost(), 0);
+    assert_eq!(events.next().await.unwrap().unwrap().seq, 9);
+    assert_eq!(events.lost(), 7);
+    assert_eq!(events.next().await.unwrap(), None);
+    pdp.join().unwrap();
+}

@@ -201,7 +201,15 @@ fn dispatch(command: Subcommands) -> Result<ExitCode> {
         }),
         Subcommands::Events { place, since, json } => ask(place, async move |client| {
             let mut events = client.events(since).await?;
+            let mut lost = 0;
             while let Some(event) = events.next().await? {
+                if events.lost() > lost {
+                    eprintln!(
+                        "pdp-server: {} events before this one are lost",
+                        events.lost() - lost
+                    );
+                    lost = events.lost();
+                }
                 print_as(json, &event, table::event)?;
             }
             Ok(ExitCode::SUCCESS)

@@ -246,6 +246,8 @@ async fn step(
     loop {
         tokio::select! {
             event = events.next() => match event? {
+                // What is lost would be missing in the report.
+                Some(_) if events.lost() > 0 => bail!("{} events were lost", events.lost()),
                 Some(event) => screen.event(event),
                 None => bail!("the PDP has ended"),
             },

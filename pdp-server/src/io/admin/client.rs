@@ -1,6 +1,7 @@
 //! The other end of the admin socket: for the command line, the demo runner and tests.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, Limited};
@@ -18,6 +19,9 @@ use crate::api::{
 
 /// Largest answer that is taken: a status of ten thousand servers with ten sets each has some 30 MiB.
 const MAX_ANSWER_OCTETS: usize = 256 * 1024 * 1024;
+/// How long an answer may take, unless told otherwise. A PDP of a large cluster plans for seconds, and waits some more for
+/// its journal.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest line of the event stream.
 const MAX_LINE_OCTETS: usize = 4 * 1024 * 1024;
 
@@ -35,6 +39,14 @@ pub enum ClientError {
     /// The connection broke, or what came is no HTTP.
     #[error("the PDP did not answer: {0}")]
     Broken(String),
+    /// It took too long.
+    #[error("the PDP on {} did not answer within {} s", path.display(), patience.as_secs_f32())]
+    Silent {
+        /// The socket.
+        path: PathBuf,
+        /// How long was waited.
+        patience: Duration,
+    },
     /// It answered something else.
     #[error("the PDP's answer is not understood: {0}")]
     NotUnderstood(String),
@@ -47,6 +59,7 @@ pub enum ClientError {
 #[derive(Debug, Clone)]
 pub struct AdminClient {
     path: PathBuf,
+    patience: Duration,
 }
 
 impl AdminClient {
@@ -54,7 +67,14 @@ impl AdminClient {
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
+            patience: PATIENCE,
         }
+    }
+
+    /// The same, which waits so long for each answer. Events may take any time to come.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// What is going on.
@@ -135,19 +155,44 @@ impl AdminClient {
             || "/v1/events".to_owned(),
             |since| format!("/v1/events?since={since}"),
         );
-        let (status, body) = self.send(Method::GET, &path, Bytes::new()).await?;
-        if status != StatusCode::OK {
-            return Err(refusal(status, &collect(body).await?));
-        }
-        Ok(EventStream {
-            body,
-            line: BytesMut::new(),
-        })
+        let begin = async {
+            let (status, body) = self.send(Method::GET, &path, Bytes::new()).await?;
+            if status != StatusCode::OK {
+                return Err(refusal(status, &collect(body).await?));
+            }
+            Ok(EventStream {
+                body,
+                line: BytesMut::new(),
+                lost: 0,
+            })
+        };
+        self.in_time(begin).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        let silent = |_| ClientError::Silent {
+            path: self.path.clone(),
+            patience: self.patience,
+        };
+        tokio::time::timeout(self.patience, answer)
+            .await
+            .map_err(silent)?
+    }
+
+    /// Sends a request, and takes all of the answer.
+    async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
+        let answer = async {
+            let (status, body) = self.send(method, path, body).await?;
+            Ok((status, collect(body).await?))
+        };
+        self.in_time(answer).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let (status, body) = self.send(Method::GET, path, Bytes::new()).await?;
-        let octets = collect(body).await?;
+        let (status, octets) = self.ask(Method::GET, path, Bytes::new()).await?;
         if status != StatusCode::OK {
             return Err(refusal(status, &octets));
         }
@@ -160,8 +205,7 @@ impl AdminClient {
         request: &impl serde::Serialize,
     ) -> Result<CommandAnswer, ClientError> {
         let body = serde_json::to_vec(request).map_err(|error| ClientError::Broken(error.to_string()))?;
-        let (status, body) = self.send(Method::POST, path, body.into()).await?;
-        let octets = collect(body).await?;
+        let (status, octets) = self.ask(Method::POST, path, body.into()).await?;
         match status {
             StatusCode::OK | StatusCode::CONFLICT => understand(&octets),
             status => Err(refusal(status, &octets)),
@@ -218,10 +262,16 @@ fn refusal(status: StatusCode, octets: &[u8]) -> ClientError {
 pub struct EventStream {
     body: Incoming,
     line: BytesMut,
+    lost: u64,
 }
 
 impl EventStream {
-    /// The next event; `None` when the PDP has ended. Lines that tell of lost events are passed over.
+    /// Events that the PDP could not keep for so slow a reader, so far.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// The next event; `None` when the PDP has ended. What was lost before it is counted ([`Self::lost`]).
     ///
     /// # Errors
     /// The connection broke, or a line is no event.
@@ -230,7 +280,11 @@ impl EventStream {
             if let Some(end) = self.line.iter().position(|octet| *octet == b'\n') {
                 let line = self.line.split_to(end + 1);
                 let value: serde_json::Value = understand(&line)?;
-                if value.get("lost").is_some() {
+                if let Some(lost) = value.get("lost") {
+                    let lost = lost.as_u64().ok_or_else(|| {
+                        ClientError::NotUnderstood(format!("{lost} is no number of lost events"))
+                    })?;
+                    self.lost = self.lost.saturating_add(lost);
                     continue;
                 }
                 return serde_json::from_value(value)
