@@ -4,6 +4,7 @@
 
 pub(crate) mod executor;
 pub(crate) mod generate;
+pub(crate) mod survey;
 
 use std::collections::BTreeMap;
 
