@@ -143,6 +143,31 @@ fn local_stages_end_cleanly_when_the_controller_is_dead() {
     assert!(v.detail.contains("when mains is lost"), "{}", v.detail);
 }
 
+#[test]
+fn a_host_that_may_go_down_idle_is_not_worse_off_in_its_halt() {
+    // Nothing runs on g; its reserve feeds it for 24 s more. Cut off, its PEP begins a halt after 8 s, for which 2 kJ are
+    // needed and 1.6 kJ left.
+    let breaks_off = |starter: Option<Name>| {
+        let (mut s, mut p) = (snapshot(), plan());
+        s.servers.truncate(1);
+        s.servers[0].starter = starter;
+        s.reserves.truncate(1);
+        (s.lines, s.activities) = (Vec::new(), Vec::new());
+        s.reserves[0].charge_millijoules = s.reserves[0].cutoff_millijoules + 2_700_000;
+        p.stages = vec![stage(
+            FIRST_LOCAL_STAGE,
+            Trigger::Elapsed { millis: 8_000 },
+            vec![host("g", HostState::Off)],
+        )];
+        (p.classes, p.reserves) = (Vec::new(), Vec::new());
+        let found = check(&s, &p, &PowerPolicy::default());
+        found.iter().any(|v| v.invariant == Invariant::Local)
+    };
+    // One that must stay up goes down with its reserve all the same; one that may be switched off had to be.
+    assert!(!breaks_off(None));
+    assert!(breaks_off(Some(name("rack"))));
+}
+
 /// crunch goes on for ever on l, with its whole reserve, while gold ends.
 fn selfish() -> (Snapshot, Plan) {
     let (s, mut p) = (snapshot(), plan());
