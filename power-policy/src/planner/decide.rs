@@ -1,5 +1,6 @@
 //! What lives where, for how long, and on whose energy: placement, durations and flow, brought into agreement.
 
+use super::care::Care;
 use super::durations::{FOREVER, Rung, Span, durations};
 use super::flow::{Flow, Network, add, ratio};
 use super::hold_back::hold_back;
@@ -13,7 +14,7 @@ const POOL_USE: f64 = 0.965;
 /// later on. The second is lower, so that replanning does not stop what was just kept.
 const WORTH_KEEPING_SECONDS: (f64, f64) = (30.0, 15.0);
 /// Rounds of dropping what cannot live and placing the rest again.
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 12;
 /// Time counted for each stage on top of its actions: reports and decisions on their way, seconds.
 pub(super) const SETTLE_SECONDS: f64 = 1.0;
 
@@ -63,10 +64,13 @@ pub(super) fn on_battery(cluster: &Cluster<'_>, s: usize) -> bool {
 
 struct Deciding<'a, 'c> {
     cluster: &'a Cluster<'c>,
+    care: &'a Care,
     network: Network,
     /// Output energy to plan with.
     supply: Vec<f64>,
     live: Vec<bool>,
+    /// Has been found no better place than its own.
+    stays: Vec<bool>,
     shed: Vec<Option<Shed>>,
 }
 
@@ -82,8 +86,8 @@ struct Trial {
     class_target: Vec<f64>,
 }
 
-pub(super) fn decide(cluster: &Cluster<'_>, planned: &[Option<usize>]) -> Decision {
-    let mut deciding = Deciding::new(cluster);
+pub(super) fn decide(cluster: &Cluster<'_>, planned: &[Option<usize>], care: &Care) -> Decision {
+    let mut deciding = Deciding::new(cluster, care);
     let first = !cluster
         .snapshot
         .activities
@@ -109,6 +113,8 @@ pub(super) fn decide(cluster: &Cluster<'_>, planned: &[Option<usize>]) -> Decisi
             supply: &deciding.supply,
             planned,
             may_displace: &misses,
+            stays: &deciding.stays,
+            care,
         };
         let target = place(cluster, &wish);
         trial = deciding.try_out(target);
@@ -122,13 +128,14 @@ pub(super) fn decide(cluster: &Cluster<'_>, planned: &[Option<usize>]) -> Decisi
 }
 
 impl<'a, 'c> Deciding<'a, 'c> {
-    fn new(cluster: &'a Cluster<'c>) -> Self {
+    fn new(cluster: &'a Cluster<'c>, care: &'a Care) -> Self {
         let mut supply: Vec<f64> = Vec::with_capacity(cluster.stores.len());
         for store in &cluster.stores {
             let load: f64 = store.homes.iter().map(|s| cluster.draw_now(*s)).sum();
             let load = load.min(store.max_watts).max(1.0);
             // Above its reference power a store gives less than it holds.
             let mut energy = store.energy * POOL_USE * load / store.drain(load);
+            let r = supply.len();
             for s in &store.homes {
                 match cluster.nodes[*s].supply {
                     // A server on mains keeps what it needs if its mains goes too.
@@ -141,23 +148,25 @@ impl<'a, 'c> Deciding<'a, 'c> {
                     Supply::Battery | Supply::Dark => {}
                 }
             }
-            supply.push(energy.max(0.0));
+            supply.push(energy.max(0.0) * care.lends(r));
         }
+        let placements = cluster.placements.iter().enumerate();
+        let shed: Vec<Option<Shed>> = placements
+            .map(|(p, placement)| {
+                let critical = cluster.nodes[placement.server].doomed || care.is_shed(placement.server);
+                let way = care.gives_way(p).then_some(Shed::NotWorth(0.0));
+                critical.then_some(Shed::Critical).or(way)
+            })
+            .collect();
         Self {
             cluster,
-            network: Network::new(cluster),
+            care,
+            network: Network::new(cluster, care),
             supply,
             // What stands on a server that nothing can feed is told to stop, if anybody is there to hear it.
-            live: cluster
-                .placements
-                .iter()
-                .map(|p| !cluster.nodes[p.server].doomed)
-                .collect(),
-            shed: cluster
-                .placements
-                .iter()
-                .map(|p| cluster.nodes[p.server].doomed.then_some(Shed::Critical))
-                .collect(),
+            live: shed.iter().map(Option::is_none).collect(),
+            stays: vec![false; cluster.placements.len()],
+            shed,
         }
     }
 
@@ -203,7 +212,7 @@ impl<'a, 'c> Deciding<'a, 'c> {
             if node.supply != Supply::Battery || node.doomed {
                 continue;
             }
-            need[s] = hold_back(cluster, s, &residents[s]);
+            need[s] = hold_back(cluster, s, &residents[s]) * self.care.margin(s);
             let mut stays = 0.0_f64;
             for p in &node.placements {
                 let placement = &cluster.placements[*p];
@@ -530,13 +539,22 @@ impl<'a, 'c> Deciding<'a, 'c> {
     fn drop_hopeless(&mut self, trial: &Trial, least: f64, last: bool) -> bool {
         let cluster = self.cluster;
         let mut any = false;
+        let way = Way::new(self, trial, least);
         for p in 0..cluster.placements.len() {
             if !self.live[p] {
                 continue;
             }
+            // One that would not live long where it was to go may do better where it is.
+            let away = trial.target[p].is_some_and(|s| s != cluster.placements[p].server);
+            if away && !self.stays[p] && !last && is_hopeless(cluster, trial, p, least) {
+                self.stays[p] = true;
+                any = true;
+                continue;
+            }
             let reason = match trial.target[p] {
                 None => Some(Shed::Displaced),
-                Some(s) if on_battery(cluster, s) && trial.span[p].total < least => {
+                Some(s) if way.gives_way(self, p, s) => Some(Shed::NotWorth(0.0)),
+                Some(s) if is_hopeless(cluster, trial, p, least) && (last || !way.may_hope(self, p, s)) => {
                     Some(Shed::NotWorth(trial.span[p].total))
                 }
                 Some(_) => None,
@@ -548,18 +566,22 @@ impl<'a, 'c> Deciding<'a, 'c> {
             }
         }
         // What a higher class had to give up for want of energy, a lower one does not get on the same server.
+        // Nor does it keep the room in which the higher one had no place.
         let mut given_up = vec![usize::MAX; cluster.nodes.len()];
         for (p, placement) in cluster.placements.iter().enumerate() {
-            if matches!(self.shed[p], Some(Shed::NotWorth(_) | Shed::Critical)) {
+            if self.shed[p].is_some() {
                 given_up[placement.server] = given_up[placement.server].min(placement.class);
             }
         }
         for (p, placement) in cluster.placements.iter().enumerate() {
             let stays = self.live[p] && trial.target[p] == Some(placement.server);
-            if stays && on_battery(cluster, placement.server) && placement.class > given_up[placement.server]
-            {
+            if stays && placement.class > given_up[placement.server] {
                 self.live[p] = false;
-                self.shed[p] = Some(Shed::NotWorth(trial.span[p].total));
+                self.shed[p] = Some(if on_battery(cluster, placement.server) {
+                    Shed::NotWorth(trial.span[p].total)
+                } else {
+                    Shed::Displaced
+                });
                 any = true;
             }
         }
@@ -635,6 +657,68 @@ impl<'a, 'c> Deciding<'a, 'c> {
             transient: trial.transient,
             class_target: trial.class_target,
         }
+    }
+}
+
+/// Whether a placement would live too short a time on its batteries.
+fn is_hopeless(cluster: &Cluster<'_>, trial: &Trial, p: usize, least: f64) -> bool {
+    let on_battery = trial.target[p].is_some_and(|s| on_battery(cluster, s));
+    on_battery && trial.span[p].total < least
+}
+
+/// Who gives way to whom: what a higher class would need for its target, lower ones within its reach do not keep. They
+/// go first, and only where none is left is the higher class given up.
+struct Way {
+    /// By server: the highest class with a target to reach that has no hope, among those that reserves of the server can
+    /// reach.
+    hopeless: Vec<usize>,
+    /// By server: the lowest class that lives on what could be given to it.
+    lowest: Vec<Option<usize>>,
+}
+
+impl Way {
+    fn new(deciding: &Deciding<'_, '_>, trial: &Trial, least: f64) -> Self {
+        let cluster = deciding.cluster;
+        let servers = cluster.nodes.len();
+        let (mut hopeless_at, mut lowest_at) = (vec![usize::MAX; servers], vec![None; servers]);
+        for (p, placement) in cluster.placements.iter().enumerate() {
+            let Some(s) = trial.target[p].filter(|s| deciding.live[p] && on_battery(cluster, *s)) else {
+                continue;
+            };
+            lowest_at[s] = lowest_at[s].max(Some(placement.class));
+            let target = (trial.class_target[placement.class] - cluster.elapsed).max(0.0);
+            if is_hopeless(cluster, trial, p, least) && trial.span[p].total < target {
+                hopeless_at[s] = hopeless_at[s].min(placement.class);
+            }
+        }
+        let (mut hopeless, mut lowest) = (hopeless_at.clone(), lowest_at.clone());
+        for link in cluster.links.iter().filter(|l| l.usable) {
+            let takers = link.servers.iter().copied();
+            let givers = link
+                .stores
+                .iter()
+                .flat_map(|r| &cluster.stores[*r].homes)
+                .copied();
+            let without_hope = takers.clone().map(|s| hopeless_at[s]).min();
+            let living = givers.clone().filter_map(|s| lowest_at[s]).max();
+            for s in givers {
+                hopeless[s] = hopeless[s].min(without_hope.unwrap_or(usize::MAX));
+            }
+            for s in takers {
+                lowest[s] = lowest[s].max(living);
+            }
+        }
+        Self { hopeless, lowest }
+    }
+
+    fn gives_way(&self, deciding: &Deciding<'_, '_>, p: usize, s: usize) -> bool {
+        let cluster = deciding.cluster;
+        on_battery(cluster, s) && cluster.placements[p].class > self.hopeless[s]
+    }
+
+    /// Something lower gives way to it, so that it may live yet.
+    fn may_hope(&self, deciding: &Deciding<'_, '_>, p: usize, s: usize) -> bool {
+        self.lowest[s].is_some_and(|class| class > deciding.cluster.placements[p].class)
     }
 }
 

@@ -7,7 +7,7 @@ use super::decide::{SETTLE_SECONDS, on_battery};
 use super::durations::FOREVER;
 use super::feeds::commandable;
 use super::flow::ratio;
-use super::hold_back::{hold_back, margin_seconds};
+use super::hold_back::margin_seconds;
 use super::moves::latest;
 use super::prepare::{Supply, whole};
 use super::script::Script;
@@ -48,11 +48,11 @@ pub(super) struct Reach {
     /// Its own reserves alone.
     pub(super) own: Vec<f64>,
     /// Power that it takes from them now.
-    own_drain: Vec<f64>,
+    pub(super) own_drain: Vec<f64>,
 }
 
 impl Script<'_, '_> {
-    pub(super) fn steps_down(&mut self, end_scale: &[f64]) {
+    pub(super) fn steps_down(&mut self) {
         let mut steps = 0;
         // After the first stages, and after each step down, lines and hosts are looked at again.
         let mut to_follow = true;
@@ -70,7 +70,7 @@ impl Script<'_, '_> {
                 self.close_hosts();
                 continue;
             }
-            let (due, next) = match self.first_end(end_scale) {
+            let (due, next) = match self.first_end() {
                 Some((at, group)) if at - self.forward.time < hard => {
                     ((at - self.forward.time).max(0.0), Next::End(group))
                 }
@@ -222,7 +222,7 @@ impl Script<'_, '_> {
     }
 
     /// The next planned end of what runs on batteries; those of one class and time are one step.
-    fn first_end(&self, end_scale: &[f64]) -> Option<(f64, Vec<usize>)> {
+    fn first_end(&self) -> Option<(f64, Vec<usize>)> {
         let cluster = self.cluster;
         let rank = self.rank();
         // The best class that an island still has is not stopped by the calendar: nothing there gains from its end. It
@@ -239,7 +239,7 @@ impl Script<'_, '_> {
                 let total = self.decision.span[*p].total;
                 if total < FOREVER && class > best[cluster.nodes[s].island] {
                     // Hosts that close come before servers on which a higher class lives on.
-                    ends.push((total * end_scale[s], class, rank[s] < class, *p));
+                    ends.push((total * self.care.life(s), class, rank[s] < class, *p));
                 }
             }
         }
@@ -272,7 +272,7 @@ impl Script<'_, '_> {
         if load <= 0.0 {
             return f64::INFINITY;
         }
-        let keep = hold_back(self.cluster, s, &self.running[s]);
+        let keep = self.keep(s, &self.running[s]);
         // A stop once begun cannot wait for another reserve to be joined.
         let together = ratio((reach.near[s] - keep).max(0.0), load);
         // Where the lines cannot carry it whole, the own reserve goes first, and must not go below its part of a clean
@@ -292,15 +292,18 @@ impl Script<'_, '_> {
         // it halt with that.
         if load <= 0.0
             || !node.touchable
-            || !node.can_switch_off
+            || !(node.can_switch_off || self.care.ends_in_a_halt(s))
             || node.fixed > 0.0
             || self.halting[s]
             || !node.stopping.is_empty()
         {
             return f64::INFINITY;
         }
+        if !node.can_switch_off {
+            return ratio((self.own_energy(s) - self.at_its_end(s)).max(0.0), load);
+        }
         // Twice the margin: an idle host's halt comes behind the stages of others, each of which may be late.
-        let keep = hold_back(self.cluster, s, &[]) + load * margin_seconds(self.cluster);
+        let keep = self.keep(s, &[]) + load * margin_seconds(self.cluster);
         ratio((reach.all[s] - keep).max(0.0), load)
     }
 
@@ -382,7 +385,8 @@ impl Script<'_, '_> {
             })
             .collect()
         };
-        let trigger = self.threshold(used_up(self).iter().map(|key| key.1).collect());
+        // By the clock: a charge that falls more slowly than told must not hold up a stop behind it.
+        let trigger = self.now();
         let load = self.forward.load.clone();
         let steps = self.refeed(&load, self.longest_stage());
         if steps.0.is_empty() && steps.1.is_empty() {
@@ -392,6 +396,12 @@ impl Script<'_, '_> {
         }
         self.settled.clear();
         self.push_feeds(trigger, steps, words::promise_used());
+    }
+
+    fn now(&self) -> Trigger {
+        Trigger::Elapsed {
+            millis: whole((self.cluster.elapsed + self.forward.time) * 1_000.0),
+        }
     }
 
     /// A threshold at the charge that the run predicts for now.
@@ -405,9 +415,7 @@ impl Script<'_, '_> {
             .fold(0, u64::saturating_add);
         // One list of stages for several islands: a pool that falls slower than told must not hold up another's.
         if stores.is_empty() || self.several_islands {
-            return Trigger::Elapsed {
-                millis: whole((self.cluster.elapsed + self.forward.time) * 1_000.0),
-            };
+            return self.now();
         }
         let mut reserves: Vec<Name> = stores
             .iter()
@@ -438,6 +446,16 @@ impl Script<'_, '_> {
         stores
     }
 
+    /// Reserves whose charge tells that a server is down to its clean end: its own, where they are drawn from, since what
+    /// others hold may go elsewhere.
+    fn last_to_give(&self, s: usize) -> Vec<usize> {
+        let own = &self.cluster.nodes[s].stores;
+        let drawn = own
+            .iter()
+            .any(|r| self.forward.output[*r] > 0.0 && self.forward.energy[*r] > 1.0);
+        if drawn { own.clone() } else { self.feeding(&[s]) }
+    }
+
     /// What would come to its end within the next `window` seconds: placements to stop, and idle hosts to halt.
     fn due_within(&self, window: f64) -> (Vec<usize>, Vec<usize>) {
         let reach = self.reach();
@@ -445,7 +463,8 @@ impl Script<'_, '_> {
         for s in (0..self.cluster.nodes.len()).filter(|s| on_battery(self.cluster, *s) && self.forward.on[*s])
         {
             if self.running[s].is_empty() {
-                if self.halt_due(s, &reach) < window && !self.too_late_to_halt(s) {
+                let in_time = self.cluster.nodes[s].can_switch_off || self.halt_due(s, &reach) <= 0.0;
+                if in_time && self.halt_due(s, &reach) < window && !self.too_late_to_halt(s) {
                     halts.push(s);
                 }
             } else if self.floor_due(s, &reach) < window {
@@ -476,7 +495,7 @@ impl Script<'_, '_> {
             }
             for p in stops {
                 let at = self.at(p);
-                let keep = hold_back(self.cluster, at, &self.running[at]);
+                let keep = self.keep(at, &self.running[at]);
                 let why = words::ended(
                     self.cluster,
                     self.decision,
@@ -506,9 +525,12 @@ impl Script<'_, '_> {
         let mut servers: Vec<usize> = group.iter().map(|p| self.at(*p)).collect();
         servers.sort_unstable();
         servers.dedup();
-        let trigger = self.threshold(self.feeding(&servers));
+        let trigger = self.threshold(match short {
+            Some(s) => self.last_to_give(s),
+            None => self.feeding(&servers),
+        });
         let reason = words::step_down(cluster, self.decision, &group, &servers, step, short, &trigger);
-        let keep = short.map(|s| (s, hold_back(cluster, s, &self.running[s])));
+        let keep = short.map(|s| (s, self.keep(s, &self.running[s])));
         let mut steps = Vec::new();
         let mut longest = 0.0_f64;
         let mut emptied: Vec<(usize, f64)> = Vec::new();

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::decide::Loan;
 use super::flow::ratio;
-use super::prepare::{Cluster, Feed, HOLD_UP_MILLIS, Supply};
+use super::prepare::{Cluster, Feed, HOLD_UP_MILLIS, Supply, whole};
 use super::script::SAME_CAP;
 
 /// Caps exceed the draw by this, so that a load that is a little higher than told is still carried by the lines.
@@ -101,18 +101,30 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
         limits.spend(feed.link, feed.store, feed.watts);
         chosen.push(*feed);
     }
-    let mut by_server: BTreeMap<(usize, usize), Vec<&Loan>> = BTreeMap::new();
+    let own = |s: usize| {
+        cluster.nodes[s]
+            .stores
+            .iter()
+            .map(|r| now.energy[*r])
+            .sum::<f64>()
+    };
+    // By class; of one class, whose own reserves end first.
+    let mut by_server: BTreeMap<(usize, u64, usize), Vec<&Loan>> = BTreeMap::new();
     for loan in now
         .loans
         .iter()
         .filter(|l| l.energy >= 1.0 && now.energy[l.store] > 1.0 && now.load[l.server] > 0.0)
     {
         by_server
-            .entry((now.rank[loan.server], loan.server))
+            .entry((
+                now.rank[loan.server],
+                whole(ratio(own(loan.server), now.load[loan.server])),
+                loan.server,
+            ))
             .or_default()
             .push(loan);
     }
-    for ((_, server), mut loans) in by_server {
+    for ((_, _, server), mut loans) in by_server {
         // What is joined is sorted by server, line and reserve.
         let joined = |l: &Loan| {
             let key = (l.server, l.link, l.store);
@@ -123,7 +135,7 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
         let from = now.joined.partition_point(|f| f.server < server);
         let to = now.joined.partition_point(|f| f.server <= server);
         let swaps = now.joined[from..to].iter().any(|f| now.energy[f.store] > 1.0);
-        let alive: f64 = cluster.nodes[server].stores.iter().map(|r| now.energy[*r]).sum();
+        let alive = own(server);
         loans.sort_by(|a, b| {
             b.energy
                 .total_cmp(&a.energy)

@@ -5,6 +5,7 @@
 //! weighted max-min flow. Lines pass bids up and energy down, so a round costs one visit to each incidence
 //! (reserve and line, line and server, reserve and own server), never one to each pair of reserve and server.
 
+use super::care::Care;
 use super::prepare::Cluster;
 
 /// Rounds of the market; the crumbs left by stopping there are handed out directly.
@@ -43,16 +44,20 @@ pub(super) struct Flow {
 }
 
 impl Network {
-    pub(super) fn new(cluster: &Cluster<'_>) -> Self {
+    pub(super) fn new(cluster: &Cluster<'_>, care: &Care) -> Self {
         let mut own = Vec::new();
         let mut ins = Vec::new();
         for (r, store) in cluster.stores.iter().enumerate() {
             own.extend(store.homes.iter().map(|s| (r, *s)));
-            ins.extend(store.links.iter().map(|l| (r, *l)));
+            // One that is to be left alone lends nothing.
+            if !store.homes.iter().any(|s| care.is_alone(*s)) {
+                ins.extend(store.links.iter().map(|l| (r, *l)));
+            }
         }
         let mut outs = Vec::new();
         for (l, link) in cluster.links.iter().enumerate() {
-            outs.extend(link.servers.iter().map(|s| (l, *s)));
+            let takers = link.servers.iter().filter(|s| !care.is_alone(**s));
+            outs.extend(takers.map(|s| (l, *s)));
         }
         Self {
             own,

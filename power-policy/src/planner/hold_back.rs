@@ -1,7 +1,7 @@
 //! The energy of a clean end, set aside before anything else is planned.
 
 use super::decide::SETTLE_SECONDS;
-use super::prepare::{Cluster, seconds};
+use super::prepare::{Cluster, Supply, seconds};
 
 /// Stages between the end of the stops and the begin of the halt, for reports and decisions on their way.
 const STAGES_BETWEEN: f64 = 3.0;
@@ -23,8 +23,28 @@ pub(super) fn hold_back(cluster: &Cluster<'_>, s: usize, running: &[usize]) -> f
         longest = longest.max(*left);
         load += draw;
     }
-    energy += node.base * (longest + STAGES_BETWEEN * SETTLE_SECONDS) + node.halt_energy;
+    load += node.arrived;
+    energy += (node.base + node.arrived) * (longest + STAGES_BETWEEN * SETTLE_SECONDS) + node.halt_energy;
     energy * f64::from(cluster.policy.hold_back_permille) / 1_000.0 + load * margin_seconds(cluster)
+}
+
+/// What the servers on mains that a reserve feeds need of it, if their mains goes too: their load for a while, and a
+/// clean end. Without the margins of [`hold_back`].
+pub(super) fn protection(cluster: &Cluster<'_>, r: usize) -> f64 {
+    let homes = cluster.stores[r].homes.iter().map(|s| (*s, &cluster.nodes[*s]));
+    homes
+        .filter(|(_, node)| node.supply == Supply::Mains)
+        .map(|(s, _)| cluster.draw_now(s) * seconds(cluster.policy.protect_millis) + clean_end(cluster, s))
+        .sum()
+}
+
+/// What it takes to stop everything on a server cleanly and to halt it, without margins.
+pub(super) fn clean_end(cluster: &Cluster<'_>, s: usize) -> f64 {
+    let node = &cluster.nodes[s];
+    let placements = node.placements.iter().map(|p| &cluster.placements[*p]);
+    let stops: f64 = placements.clone().map(|p| p.stop_energy).sum();
+    let longest = placements.map(|p| p.stop_seconds).fold(0.0, f64::max);
+    stops + node.base * longest + node.halt_energy
 }
 
 /// Time at full load that is set aside on top.

@@ -3,6 +3,7 @@
 //! Every line stays as it is, so what is joined may go on draining the own reserve: the thresholds count that. A
 //! server whose reserve its own PEP keeps is told charges; any other is told times.
 
+use super::care::Care;
 use super::decide::SETTLE_SECONDS;
 use super::forward::Forward;
 use super::prepare::{Cluster, Supply, whole};
@@ -21,7 +22,7 @@ struct Own {
 }
 
 /// The local stages of all PEPs, by PEP and then in order.
-pub(super) fn local_stages(cluster: &Cluster<'_>, central: &[Stage]) -> Vec<Stage> {
+pub(super) fn local_stages(cluster: &Cluster<'_>, central: &[Stage], care: &Care) -> Vec<Stage> {
     let mut servers: Vec<usize> = (0..cluster.nodes.len())
         .filter(|s| cluster.nodes[*s].touchable && cluster.nodes[*s].supply != Supply::Dark)
         .filter(|s| cluster.snapshot.servers[*s].pep.is_some())
@@ -36,7 +37,7 @@ pub(super) fn local_stages(cluster: &Cluster<'_>, central: &[Stage]) -> Vec<Stag
     let mut order = FIRST_LOCAL_STAGE;
     for s in servers {
         let own = own(cluster, s, &taken_in);
-        for mut stage in of_server(cluster, &own, central, unfed[s]) {
+        for mut stage in of_server(cluster, &own, central, unfed[s], care) {
             stage.order = order;
             order = order.saturating_add(1);
             stages.push(stage);
@@ -268,7 +269,7 @@ pub(super) fn apply(cluster: &Cluster<'_>, feeds: &mut Vec<super::prepare::Feed>
     }
 }
 
-fn of_server(cluster: &Cluster<'_>, own: &Own, central: &[Stage], life: f64) -> Vec<Stage> {
+fn of_server(cluster: &Cluster<'_>, own: &Own, central: &[Stage], life: f64, care: &Care) -> Vec<Stage> {
     let s = own.server;
     let node = &cluster.nodes[s];
     let server = &cluster.snapshot.servers[s];
@@ -303,11 +304,14 @@ fn of_server(cluster: &Cluster<'_>, own: &Own, central: &[Stage], life: f64) -> 
     let dearer = gauge
         .map_or(1.0, |r| cluster.stores[r].drain(load).max(1.0) / load.max(1.0))
         .max(1.0);
-    let need = |from: usize| energy_of(from) * dearer;
+    let need = |from: usize| energy_of(from) * dearer * care.local_margin(s);
     let energy = gauge.map_or_else(|| life * cluster.draw_now(s), |r| cluster.stores[r].energy);
     // Where there is not enough to stop one class after the other, all stop together.
-    let together = energy < need(0);
+    let together = energy < need(0) || care.is_hasty(s);
     let trigger = |at: usize| match gauge {
+        _ if care.is_hasty(s) => Trigger::Elapsed {
+            millis: clock(cluster, 0.0),
+        },
         Some(r) if together => charge_below(cluster, r, need(0)),
         // Lowest class first, in even steps down to the clean end of all that is then left.
         Some(r) => {

@@ -13,11 +13,15 @@
 //! its work stopped earlier. There is no clock, no randomness and no hash table here; ties go to the higher class, then
 //! to fewer moves, then to the lower name (indexes follow names).
 
+mod care;
 mod decide;
 mod descent;
 mod durations;
+mod electricity;
+mod envy;
 mod feeds;
 mod flow;
+mod forecast;
 mod forward;
 mod hold_back;
 mod islands;
@@ -25,21 +29,24 @@ mod local;
 mod moves;
 mod placement;
 mod prepare;
+mod rehearsal;
 mod restoration;
 mod script;
 mod words;
 
 use crate::model::{Cause, Name, Outage, Phase, PowerPolicy, Scope, Snapshot};
+use crate::plan::text::Duration;
 use crate::plan::{ClassForecast, Plan, Refusal, ReserveForecast, Stage, StepKind, Verb};
 
+use care::Care;
 use decide::Decision;
-use prepare::{Cluster, Supply, whole};
+use hold_back::margin_seconds;
+use prepare::{Cluster, Supply, seconds, whole};
+use rehearsal::{Conditions, Controller, Outcome, Reading};
 use script::Script;
 
-/// Runs of a plan until it holds in its own forward run.
-const REPAIRS: usize = 4;
-/// What a repair leaves of the life of everything on a server that was lost.
-const REPAIR_FACTOR: f64 = 0.8;
+/// Most rehearsals after the first; each takes more care where something was lost in the one before.
+const REHEARSALS: usize = 12;
 
 /// Plans what stays powered, where, how long, and on whose energy.
 ///
@@ -76,12 +83,13 @@ pub fn plan(snapshot: &Snapshot, previous: Option<&Plan>, policy: &PowerPolicy) 
     let anything_on_battery = cluster.nodes.iter().any(|n| n.supply == Supply::Battery);
     if restoring {
         restoration::write(&cluster, &mut plan);
-        plan.stages.extend(local::local_stages(&cluster, &plan.stages));
+        plan.stages
+            .extend(local::local_stages(&cluster, &plan.stages, &Care::new(&cluster)));
         standing_forecast(&cluster, previous, &mut plan);
         return plan;
     }
     if snapshot.outage.is_none() || !anything_on_battery {
-        plan.stages = local::local_stages(&cluster, &[]);
+        plan.stages = local::local_stages(&cluster, &[], &Care::new(&cluster));
         standing_forecast(&cluster, previous, &mut plan);
         return plan;
     }
@@ -89,41 +97,152 @@ pub fn plan(snapshot: &Snapshot, previous: Option<&Plan>, policy: &PowerPolicy) 
     plan
 }
 
-/// The plan of an interruption: decided once, written and run until it holds.
-fn interruption(cluster: &Cluster<'_>, previous: Option<&Plan>, plan: &mut Plan) {
-    let decision = decide::decide(cluster, &planned_moves(cluster, previous));
-    let mut end_scale = vec![1.0; cluster.nodes.len()];
-    let mut script = Script::new(cluster, &decision);
-    script.write(&end_scale);
-    for _ in 0..REPAIRS {
-        // A host on which nothing runs, and that may not be switched off, is lost at the end: nothing is gained by haste.
-        let matters = |s: usize| !script.running[s].is_empty() || script.halting[s];
-        let lost: Vec<usize> = script
-            .forward
-            .lost
+/// One way of writing the plan, and what comes of it.
+struct Draft {
+    decision: Decision,
+    central: Vec<Stage>,
+    local: Vec<Stage>,
+    nominal: Outcome,
+    /// Servers that are lost as the plan is written, only with margins used up, and only while cut off.
+    lost: Vec<usize>,
+    strained: Vec<usize>,
+    cut_off: Vec<usize>,
+    over_lent: Vec<usize>,
+    /// Placements that a higher class has reason to envy.
+    envied: Vec<usize>,
+}
+
+impl Draft {
+    fn new(cluster: &Cluster<'_>, decision: Decision, care: &Care) -> Self {
+        let mut script = Script::new(cluster, &decision, care);
+        script.write();
+        let central = script.stages;
+        let local = local::local_stages(cluster, &central, care);
+        let reading = Reading::new(cluster, &central, &local);
+        let run = |controller, strained| {
+            let conditions = Conditions {
+                controller,
+                strained,
+                all_lost: false,
+            };
+            rehearsal::rehearse(cluster, &reading, conditions)
+        };
+        let nominal = run(Controller::Alive, None);
+        // One that nothing can feed is lost whatever is planned.
+        let doomed = (0..cluster.nodes.len()).filter(|s| cluster.nodes[*s].doomed);
+        let mut known: Vec<usize> = doomed.collect();
+        let over_lent = care::over_lent(cluster, &nominal);
+        let envied = envy::envied(
+            cluster,
+            &decision.target,
+            &nominal,
+            &decision.class_target,
+            decision.lambda.is_some(),
+        );
+        let mut further = |outcome: &Outcome| {
+            let new: Vec<usize> = care::dirty(outcome)
+                .into_iter()
+                .filter(|s| !known.contains(s))
+                .collect();
+            known.extend(&new);
+            new
+        };
+        let lost = further(&nominal);
+        // Later is not always worse: one stage waits for another.
+        let mut strained = Vec::new();
+        for late in [seconds(cluster.policy.hold_back_millis), margin_seconds(cluster)] {
+            strained.extend(further(&run(Controller::Alive, Some(late))));
+        }
+        // A host that must stay up may go down idle with its reserve: cut off near that end it breaks off in its halt.
+        let may_break_off: Vec<usize> = nominal
+            .losses
             .iter()
-            .map(|(s, _)| *s)
-            .filter(|s| matters(*s))
+            .filter(|l| !l.is_dirty() && !cluster.nodes[l.server].can_switch_off)
+            .map(|l| l.server)
             .collect();
-        if lost.is_empty() {
+        let mut cut_off = Vec::new();
+        for controller in [Controller::GoneAfterStageZero, Controller::GoneAtFirstWait] {
+            let mut outcome = run(controller, None);
+            outcome
+                .losses
+                .retain(|l| !(l.running.is_empty() && may_break_off.contains(&l.server)));
+            cut_off.extend(further(&outcome));
+        }
+        Self {
+            decision,
+            central,
+            local,
+            nominal,
+            lost,
+            strained,
+            cut_off,
+            over_lent,
+            envied,
+        }
+    }
+
+    fn is_clean(&self) -> bool {
+        self.lost.is_empty()
+            && self.strained.is_empty()
+            && self.cut_off.is_empty()
+            && self.over_lent.is_empty()
+            && self.envied.is_empty()
+    }
+
+    /// Smaller is better: what is lost as written, what only margins would have saved, what is lost without a PDP.
+    fn faults(&self, cluster: &Cluster<'_>) -> [usize; 5] {
+        let work = |servers: &[usize]| {
+            let running = servers.iter().map(|s| 1 + cluster.nodes[*s].placements.len());
+            running.sum::<usize>()
+        };
+        [
+            work(&self.lost),
+            work(&self.strained),
+            self.over_lent.len(),
+            self.envied.len(),
+            work(&self.cut_off),
+        ]
+    }
+}
+
+/// The plan of an interruption: decided, written and rehearsed until it holds in its rehearsals.
+fn interruption(cluster: &Cluster<'_>, previous: Option<&Plan>, plan: &mut Plan) {
+    let planned = planned_moves(cluster, previous);
+    let mut care = Care::new(cluster);
+    let mut draft = Draft::new(cluster, decide::decide(cluster, &planned, &care), &care);
+    let mut latest: Option<Draft> = None;
+    for _ in 0..REHEARSALS {
+        let last = latest.as_ref().unwrap_or(&draft);
+        if last.is_clean() {
             break;
         }
-        for s in lost {
-            end_scale[s] *= REPAIR_FACTOR;
+        let mut lost = last.lost.clone();
+        lost.extend(&last.strained);
+        let lesson = care.learn(&lost, last);
+        if !lesson.any {
+            break;
         }
-        let mut again = Script::new(cluster, &decision);
-        again.write(&end_scale);
-        script = again;
+        let decision = if lesson.decide {
+            decide::decide(cluster, &planned, &care)
+        } else {
+            last.decision.clone()
+        };
+        let next = Draft::new(cluster, decision, &care);
+        let better = next.faults(cluster) < draft.faults(cluster);
+        if better {
+            draft = next;
+            latest = None;
+        } else {
+            latest = Some(next);
+        }
     }
-    plan.classes = class_forecast(cluster, &script, previous);
-    plan.reserves = reserve_forecast(cluster, &script);
+    plan.classes = class_forecast(cluster, &draft.nominal, previous);
+    plan.reserves = reserve_forecast(cluster, &draft.nominal);
     // One weighted core a milliwatt is a million weighted core-milliseconds a joule.
-    plan.lambda_micro = decision.lambda.map(|l| whole(l * 1e6));
-    refusals(cluster, &decision, &script, plan);
-    let central: Vec<Stage> = std::mem::take(&mut script.stages);
-    let local = local::local_stages(cluster, &central);
-    plan.stages = central;
-    plan.stages.extend(local);
+    plan.lambda_micro = draft.decision.lambda.map(|l| whole(l * 1e6));
+    refusals(cluster, &draft, plan);
+    plan.stages = draft.central;
+    plan.stages.extend(draft.local);
 }
 
 /// Where the plan in force moves each placement: stickiness, so that a new plan does not turn back half-way.
@@ -157,14 +276,19 @@ fn planned_moves(cluster: &Cluster<'_>, previous: Option<&Plan>) -> Vec<Option<u
     planned
 }
 
-fn class_forecast(
-    cluster: &Cluster<'_>,
-    script: &Script<'_, '_>,
-    previous: Option<&Plan>,
-) -> Vec<ClassForecast> {
-    let mut first: Vec<f64> = vec![f64::INFINITY; cluster.classes.len()];
-    for (p, placement) in cluster.placements.iter().enumerate() {
-        first[placement.class] = first[placement.class].min(script.ended[p]).min(script.lost[p]);
+fn class_forecast(cluster: &Cluster<'_>, outcome: &Outcome, previous: Option<&Plan>) -> Vec<ClassForecast> {
+    let mut ends = outcome.stopped.clone();
+    for loss in &outcome.losses {
+        for a in &loss.running {
+            ends[*a].get_or_insert(loss.at);
+        }
+    }
+    let mut first: Vec<Option<u64>> = vec![None; cluster.classes.len()];
+    for placement in &cluster.placements {
+        for end in placement.activities.iter().filter_map(|a| ends[*a]) {
+            let first = &mut first[placement.class];
+            *first = Some(first.map_or(end, |f| f.min(end)));
+        }
     }
     let over = already_over(cluster, previous);
     cluster
@@ -174,11 +298,7 @@ fn class_forecast(
         .map(|(k, class)| ClassForecast {
             priority: class.priority,
             target_millis: class.said_target_millis,
-            ride_through_millis: over[k].or_else(|| {
-                first[k]
-                    .is_finite()
-                    .then(|| whole((cluster.elapsed + first[k]) * 1_000.0))
-            }),
+            ride_through_millis: over[k].or_else(|| first[k].map(|at| cluster.millis(at))),
         })
         .collect()
 }
@@ -201,11 +321,11 @@ fn already_over(cluster: &Cluster<'_>, previous: Option<&Plan>) -> Vec<Option<u6
     over
 }
 
-fn reserve_forecast(cluster: &Cluster<'_>, script: &Script<'_, '_>) -> Vec<ReserveForecast> {
+fn reserve_forecast(cluster: &Cluster<'_>, outcome: &Outcome) -> Vec<ReserveForecast> {
     (0..cluster.stores.len())
         .map(|r| ReserveForecast {
             reserve: cluster.store_name(r).clone(),
-            points: script.forward.points(r),
+            points: forecast::points(cluster, r, &outcome.history[r]),
         })
         .collect()
 }
@@ -234,14 +354,14 @@ fn standing_forecast(cluster: &Cluster<'_>, previous: Option<&Plan>, plan: &mut 
         .collect();
 }
 
-fn refusals(cluster: &Cluster<'_>, decision: &Decision, script: &Script<'_, '_>, plan: &mut Plan) {
+fn refusals(cluster: &Cluster<'_>, draft: &Draft, plan: &mut Plan) {
     let mut refuse = |subject: &Name, reason: String| {
         plan.refusals.push(Refusal {
             subject: subject.clone(),
             reason,
         })
     };
-    for (s, need, have) in &decision.short {
+    for (s, need, have) in &draft.decision.short {
         refuse(
             cluster.server_name(*s),
             format!(
@@ -251,22 +371,28 @@ fn refusals(cluster: &Cluster<'_>, decision: &Decision, script: &Script<'_, '_>,
             ),
         );
     }
-    for (s, at) in &script.forward.lost {
-        let sets: Vec<String> = (0..cluster.placements.len())
-            .filter(|p| script.lost[*p] == *at && script.running[*s].contains(p))
-            .map(|p| words::set(cluster, p))
-            .collect();
-        let what = if sets.is_empty() {
-            "nothing of a set runs on it then".to_owned()
-        } else {
-            sets.join(", ")
-        };
+    for loss in &draft.nominal.losses {
+        refuse(
+            cluster.server_name(loss.server),
+            format!(
+                "it cannot be fed beyond {}: {}",
+                Duration(cluster.millis(loss.at)),
+                words::lost(cluster, loss)
+            ),
+        );
+    }
+    for s in &draft.strained {
         refuse(
             cluster.server_name(*s),
-            format!(
-                "it cannot be fed beyond {} in: {what}",
-                words::time(cluster.elapsed + at)
-            ),
+            "its clean end has no margin: a threshold that is seen late, or a stop that takes more than it says, may not end \
+             cleanly"
+                .to_owned(),
+        );
+    }
+    for s in &draft.cut_off {
+        refuse(
+            cluster.server_name(*s),
+            "if every PDP is lost, what runs on it may not end cleanly".to_owned(),
         );
     }
     for (s, node) in cluster.nodes.iter().enumerate() {

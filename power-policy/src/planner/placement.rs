@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::care::Care;
 use super::flow::ratio;
 use super::prepare::{Cluster, Supply};
 
@@ -44,6 +45,10 @@ pub(super) struct Wish<'a> {
     pub(super) planned: &'a [Option<usize>],
     /// Classes that may take the place of lower ones on a server with mains, because they would miss their target.
     pub(super) may_displace: &'a [bool],
+    /// Placements that are not to move.
+    pub(super) stays: &'a [bool],
+    /// Servers that nothing moves from or to.
+    pub(super) care: &'a Care,
 }
 
 struct Room {
@@ -229,7 +234,7 @@ impl<'a, 'c> Placing<'a, 'c> {
     fn may_move(&self, p: usize) -> bool {
         let placement = &self.cluster.placements[p];
         let life = self.expected_life(p);
-        !placement.receivers.is_empty()
+        !self.is_pinned(p)
             && life >= LEAST_LIFE_SECONDS
             && placement.move_seconds + placement.stop_seconds <= life * MOST_MOVE_SHARE
     }
@@ -245,13 +250,11 @@ impl<'a, 'c> Placing<'a, 'c> {
                 Some(to) if self.reaches(p, to) => self.put(p, to),
                 // A higher class that came here has taken its room.
                 _ if host.supply == Supply::Mains
-                    && placement.receivers.is_empty()
+                    && self.is_pinned(p)
                     && self.came[placement.server]
                     && !self.room.fits(cluster, p, placement.server) => {}
                 // Nobody knows what feeds it, or it cannot move: it stays.
-                _ if host.supply == Supply::Unknown || placement.receivers.is_empty() => {
-                    self.put(p, placement.server)
-                }
+                _ if host.supply == Supply::Unknown || self.is_pinned(p) => self.put(p, placement.server),
                 _ => movable.push(p),
             }
         }
@@ -276,6 +279,24 @@ impl<'a, 'c> Placing<'a, 'c> {
         self.open(rest);
     }
 
+    fn planned(&self, p: usize) -> Option<usize> {
+        let to = self.wish.planned[p].filter(|_| !self.is_pinned(p));
+        to.filter(|s| !self.wish.care.is_still(*s))
+    }
+
+    /// It stays where it is, or goes.
+    fn is_pinned(&self, p: usize) -> bool {
+        let placement = &self.cluster.placements[p];
+        placement.receivers.is_empty() || self.wish.stays[p] || self.wish.care.is_still(placement.server)
+    }
+
+    fn receivers(&self, p: usize) -> impl Iterator<Item = &'a usize> {
+        let care = self.wish.care;
+        let pinned = self.is_pinned(p);
+        let all = self.cluster.placements[p].receivers.iter();
+        all.filter(move |s| !pinned && !care.is_still(**s))
+    }
+
     fn reaches(&self, p: usize, s: usize) -> bool {
         let node = &self.cluster.nodes[s];
         self.cluster.placements[p].receivers.contains(&s)
@@ -288,7 +309,7 @@ impl<'a, 'c> Placing<'a, 'c> {
         let cluster = self.cluster;
         let placement = &cluster.placements[p];
         let mains = |s: &&usize| cluster.nodes[**s].supply == Supply::Mains;
-        if let Some(s) = self.wish.planned[p]
+        if let Some(s) = self.planned(p)
             && mains(&&s)
             && (self.spare.fits(cluster, p, s) || self.room.fits(cluster, p, s))
         {
@@ -299,18 +320,15 @@ impl<'a, 'c> Placing<'a, 'c> {
             return None;
         }
         // The fullest that fits leaves room for larger ones.
-        let beside = placement
-            .receivers
-            .iter()
+        let beside = self
+            .receivers(p)
             .filter(mains)
             .filter(|s| self.spare.fits(cluster, p, **s) && self.room.fits(cluster, p, **s))
             .min_by(|a, b| self.spare.cpu[**a].total_cmp(&self.spare.cpu[**b]).then(a.cmp(b)));
         if beside.is_some() || !self.wish.may_displace[placement.class] {
             return beside.copied();
         }
-        placement
-            .receivers
-            .iter()
+        self.receivers(p)
             .filter(mains)
             .filter(|s| self.room.fits(cluster, p, **s))
             .max_by(|a, b| self.spare.cpu[**a].total_cmp(&self.spare.cpu[**b]).then(b.cmp(a)))
@@ -342,7 +360,7 @@ impl<'a, 'c> Placing<'a, 'c> {
                 wanted[home].1 += placement.draw;
                 wanted[home].2 += placement.cpu;
                 if self.may_move(p) {
-                    for s in &placement.receivers {
+                    for s in self.receivers(p) {
                         wanted[*s].0 += placement.cpu;
                         wanted[*s].1 += placement.draw;
                     }
@@ -388,7 +406,7 @@ impl<'a, 'c> Placing<'a, 'c> {
     fn best_kept(&self, p: usize) -> Option<usize> {
         let cluster = self.cluster;
         let placement = &cluster.placements[p];
-        if let Some(s) = self.wish.planned[p]
+        if let Some(s) = self.planned(p)
             && self.kept[s]
             && self.room.fits(cluster, p, s)
         {
@@ -397,9 +415,7 @@ impl<'a, 'c> Placing<'a, 'c> {
         if !self.may_move(p) {
             return None;
         }
-        placement
-            .receivers
-            .iter()
+        self.receivers(p)
             .filter(|s| self.kept[**s] && self.room.fits(cluster, p, **s))
             // What runs on mains is not pushed out for this.
             .filter(|s| cluster.nodes[**s].supply != Supply::Mains || self.spare.fits(cluster, p, **s))
@@ -440,7 +456,10 @@ impl<'a, 'c> Placing<'a, 'c> {
             rest.retain(|&p| {
                 let placement = &cluster.placements[p];
                 let here = placement.server == s;
-                let allowed = here || (self.may_move(p) && placement.receivers.binary_search(&s).is_ok());
+                let allowed = here
+                    || (self.may_move(p)
+                        && !self.wish.care.is_still(s)
+                        && placement.receivers.binary_search(&s).is_ok());
                 // What runs here runs here, even where the figures say that it does not fit.
                 if here != own || !allowed || !(self.room.fits(cluster, p, s) || (here && !self.kept[s])) {
                     return true;

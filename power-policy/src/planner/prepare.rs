@@ -67,6 +67,8 @@ pub(super) struct Node {
     pub(super) placements: Vec<usize>,
     /// Draws of stops that are under way: (milliwatts, seconds).
     pub(super) stopping: Vec<(f64, f64)>,
+    /// Draw of what runs here because its move to here is half done.
+    pub(super) arrived: f64,
     /// Reserves that feed it without a line.
     pub(super) stores: Vec<usize>,
     /// Usable lines that can feed it.
@@ -239,6 +241,13 @@ impl<'a> Cluster<'a> {
                 .map(|p| self.placements[*p].draw)
                 .sum::<f64>()
             + node.stopping.iter().map(|(draw, _)| draw).sum::<f64>()
+            + node.arrived
+    }
+
+    /// Milliseconds from the beginning of the interruption, for microseconds from now.
+    pub(super) fn millis(&self, micros: u64) -> u64 {
+        let elapsed = self.snapshot.outage.as_ref().map_or(0, |o| o.elapsed_millis);
+        elapsed.saturating_add(micros / 1_000)
     }
 
     /// Energy in a store, in millijoules as it is reported, when `energy` is left at its output.
@@ -369,10 +378,27 @@ impl<'a> Cluster<'a> {
                 }
             }
         }
+        let mut half_moved: std::collections::BTreeSet<(usize, usize)> = std::collections::BTreeSet::new();
         for (unit, activities) in by_unit {
             let placement = self.placement(unit, activities, stuck.contains(&unit));
+            if let Some(to) = placement.moving_to.filter(|to| placement.receivers.contains(to)) {
+                half_moved.extend(placement.activities.iter().map(|a| (*a, to)));
+            }
             self.nodes[unit.0].placements.push(self.placements.len());
             self.placements.push(placement);
+        }
+        for (a, activity) in self.snapshot.activities.iter().enumerate() {
+            for copy in &activity.copies {
+                let node = &mut self.nodes[copy.0 as usize];
+                let draw = activity.draw_milliwatts as f64;
+                if half_moved.contains(&(a, copy.0 as usize)) {
+                    node.arrived += draw;
+                } else if node.supply != Supply::Dark && *copy != activity.host {
+                    // A copy that no move is waiting for: nobody is told to stop it.
+                    node.base += draw;
+                    node.fixed += draw;
+                }
+            }
         }
         let placements = &self.placements;
         for (s, node) in self.nodes.iter_mut().enumerate() {
@@ -380,7 +406,8 @@ impl<'a> Cluster<'a> {
                 .sort_by_key(|p| (placements[*p].class, placements[*p].set));
             let declared = node.base
                 + node.placements.iter().map(|p| placements[*p].draw).sum::<f64>()
-                + node.stopping.iter().map(|(draw, _)| draw).sum::<f64>();
+                + node.stopping.iter().map(|(draw, _)| draw).sum::<f64>()
+                + node.arrived;
             let server = &self.snapshot.servers[s];
             match (server.powered, server.measured_milliwatts) {
                 // Counted as running at full watts.
@@ -594,6 +621,7 @@ fn nodes(snapshot: &Snapshot) -> Vec<Node> {
                 halt_energy: (server.halt_millijoules as f64).max(idle * halt_seconds),
                 placements: Vec::new(),
                 stopping: Vec::new(),
+                arrived: 0.0,
                 stores: Vec::new(),
                 links: Vec::new(),
                 island: 0,

@@ -1,17 +1,21 @@
 //! The decision as stages, each run forward as it is written, so that thresholds are the charges that the plan's own
 //! run predicts.
 
+use super::care::Care;
 use super::decide::{Decision, Loan, SETTLE_SECONDS, on_battery};
 use super::feeds::{Now, choose, commandable};
 use super::flow::ratio;
 use super::forward::Forward;
-use super::hold_back::hold_back;
+use super::hold_back::{hold_back, margin_seconds};
 use super::prepare::{Cluster, Feed, Supply, seconds, whole};
 use super::words;
 use crate::plan::{FIRST_LOCAL_STAGE, HostState, Stage, Step, StepKind, Trigger, Verb};
 
-/// What a host that must stay up may have left, as a multiple of a clean end, and still halt.
-const AT_ITS_END: f64 = 1.3;
+/// What a host that must stay up may have left, as a multiple of a halt and its margin, and still halt.
+/// The second where it was lost before.
+const AT_ITS_END: (f64, f64) = (1.6, 1.9);
+/// Part of a reserve's capacity that is nearly nothing.
+const NEARLY_EMPTY: f64 = 0.04;
 /// A cap that changes by less than this share is left as it is.
 pub(super) const SAME_CAP: f64 = 0.05;
 
@@ -19,6 +23,7 @@ pub(super) const SAME_CAP: f64 = 0.05;
 pub(super) struct Script<'a, 'c> {
     pub(super) cluster: &'a Cluster<'c>,
     pub(super) decision: &'a Decision,
+    pub(super) care: &'a Care,
     pub(super) forward: Forward<'a, 'c>,
     pub(super) stages: Vec<Stage>,
     /// When each placement's stop begins, seconds from now; infinite: no end in sight.
@@ -42,7 +47,7 @@ pub(super) struct Script<'a, 'c> {
 }
 
 impl<'a, 'c> Script<'a, 'c> {
-    pub(super) fn new(cluster: &'a Cluster<'c>, decision: &'a Decision) -> Self {
+    pub(super) fn new(cluster: &'a Cluster<'c>, decision: &'a Decision, care: &'a Care) -> Self {
         let mut islands: Vec<usize> = (0..cluster.nodes.len())
             .filter(|s| on_battery(cluster, *s))
             .map(|s| cluster.nodes[s].island)
@@ -59,6 +64,7 @@ impl<'a, 'c> Script<'a, 'c> {
             arriving,
             cluster,
             decision,
+            care,
             forward: Forward::new(cluster),
             stages: Vec::new(),
             ended: vec![f64::INFINITY; cluster.placements.len()],
@@ -79,14 +85,17 @@ impl<'a, 'c> Script<'a, 'c> {
         }
     }
 
-    /// Writes all central stages. `end_scale` shortens the life of what lives on a server.
-    pub(super) fn write(&mut self, end_scale: &[f64]) {
-        self.forward.note();
+    /// Writes all central stages.
+    pub(super) fn write(&mut self) {
         self.at_once();
         self.run_for(self.cluster.debounce_left + SETTLE_SECONDS);
         self.first_stops_and_moves();
-        self.steps_down(end_scale);
-        self.forward.note();
+        self.steps_down();
+    }
+
+    /// What a server needs to stop `running` cleanly and to halt, with the care that is taken of it.
+    pub(super) fn keep(&self, s: usize, running: &[usize]) -> f64 {
+        hold_back(self.cluster, s, running) * self.care.margin(s)
     }
 
     pub(super) fn push(&mut self, trigger: Trigger, steps: Vec<Step>, reason: String) {
@@ -105,35 +114,22 @@ impl<'a, 'c> Script<'a, 'c> {
 
     /// Runs forward, and takes what flowed off the promises.
     pub(super) fn run_for(&mut self, span: f64) {
-        let end = self.forward.time + span.max(0.0);
-        let bound = 4 * (self.cluster.nodes.len() + self.cluster.stores.len() + self.loans.len()) + 16;
-        for _ in 0..bound {
-            // A microsecond more than to the event, so that each pass gets past one.
-            let step = (self.forward.next_event() + 1e-6)
-                .min(end - self.forward.time)
-                .max(0.0);
-            for (feed, watts) in self.forward.feeds.iter().zip(&self.forward.feed_watts) {
-                let drain = ratio(
-                    self.cluster.stores[feed.store].drain(self.forward.output[feed.store]),
-                    self.forward.output[feed.store],
-                )
-                .max(1.0);
-                let key = (feed.server, feed.link, feed.store);
-                if let Ok(at) = self
+        let before: Vec<(f64, f64)> = self.forward.passed();
+        self.forward.run_for(span.max(0.0));
+        for ((feed, before), after) in self.forward.feeds.iter().zip(before).zip(self.forward.passed()) {
+            // Above its reference power a reserve loses more than it gives.
+            let gone = (after.0 - before.0) * before.1.max(after.1);
+            let key = (feed.server, feed.link, feed.store);
+            if gone > 0.0
+                && let Ok(at) = self
                     .loans
                     .binary_search_by_key(&key, |l| (l.server, l.link, l.store))
-                    && let Some(loan) = self.loans.get_mut(at)
-                {
-                    loan.energy = (loan.energy - watts * step * drain).max(0.0);
-                }
-            }
-            self.forward.run_for(step);
-            if self.forward.time >= end - 1e-9 {
-                break;
+                && let Some(loan) = self.loans.get_mut(at)
+            {
+                loan.energy = (loan.energy - gone).max(0.0);
             }
         }
         self.note_lost();
-        self.forward.note();
     }
 
     /// What ran on servers that have lost power is gone.
@@ -194,7 +190,7 @@ impl<'a, 'c> Script<'a, 'c> {
                 }
                 None if !commandable(self.cluster, feed) => after.push(*feed),
                 // A reserve that is empty and nobody's may stay joined: it gives nothing, and switching is wear.
-                None if self.may_stay(feed, &chosen) => after.push(*feed),
+                None if self.may_stay(feed, &chosen, &after) => after.push(*feed),
                 None => {
                     // One that has no other source is taken off last.
                     let own: f64 = self.cluster.nodes[feed.server]
@@ -303,7 +299,7 @@ impl<'a, 'c> Script<'a, 'c> {
     }
 
     /// An empty lender, of which nothing is left to protect, may stay where it is, if it is in nobody's way.
-    fn may_stay(&self, feed: &Feed, chosen: &[Feed]) -> bool {
+    fn may_stay(&self, feed: &Feed, chosen: &[Feed], stay: &[Feed]) -> bool {
         let store = &self.cluster.stores[feed.store];
         let fans = self.cluster.snapshot.servers[feed.server].fan_in != 0 || store.fan_out != 0;
         let needed_at_home = store
@@ -315,9 +311,14 @@ impl<'a, 'c> Script<'a, 'c> {
             .iter()
             .any(|l| l.store == feed.store && l.server != feed.server && l.energy > 1.0);
         let in_use = self.cluster.links[feed.link].exclusive && chosen.iter().any(|f| f.link == feed.link);
-        // Its cap counts against the line.
+        // Its cap counts against the line, and so do those of others that stay.
+        let key = |f: &Feed| (f.server, f.link, f.store);
+        let also = stay
+            .iter()
+            .filter(|f| chosen.binary_search_by_key(&key(f), key).is_err());
         let crowded: f64 = chosen
             .iter()
+            .chain(also)
             .filter(|f| f.link == feed.link)
             .map(|f| f.watts)
             .sum();
@@ -406,6 +407,10 @@ impl<'a, 'c> Script<'a, 'c> {
         for a in &cluster.placements[p].activities {
             let activity = &cluster.snapshot.activities[*a];
             let span = seconds(activity.move_millis);
+            // Half a move: what is there already draws there already.
+            if activity.copies.iter().any(|c| c.0 as usize == server) {
+                continue;
+            }
             let extra = ratio(activity.move_millijoules as f64, span);
             self.forward
                 .change_load(server, activity.draw_milliwatts as f64 + extra, 0.0);
@@ -492,14 +497,14 @@ impl<'a, 'c> Script<'a, 'c> {
             if !self.may_close(*s) {
                 continue;
             }
-            let keep = hold_back(cluster, *s, &[]) + (self.forward.load[*s] - node.base).max(0.0) * stop;
-            // One that must stay up halts only at its very end.
-            if !node.can_switch_off
-                && reach.all[*s].max(reach.own[*s]) > (keep + node.base * stop) * AT_ITS_END
-            {
+            let keep = self.keep(*s, &[]) + (self.forward.load[*s] - node.base).max(0.0) * stop;
+            // One that must stay up halts only at its very end; idle it may also go down with its reserve.
+            let left = (self.own_energy(*s) - self.own_drain(*s) * stop)
+                .max(reach.all[*s] - self.forward.load[*s] * stop);
+            if !node.can_switch_off && left > self.at_its_end(*s) {
                 continue;
             }
-            let poor = reach.all[*s] < keep + node.base * wait;
+            let poor = self.care.closes_early(*s) || reach.all[*s] < keep + node.base * wait;
             if !poor && stop + node.halt_seconds > longest {
                 continue;
             }
@@ -516,6 +521,31 @@ impl<'a, 'c> Script<'a, 'c> {
             longest = longest.max(stop + node.halt_seconds);
         }
         longest
+    }
+
+    /// What a server's own reserves hold, whoever else they are for.
+    pub(super) fn own_energy(&self, s: usize) -> f64 {
+        let stores = &self.cluster.nodes[s].stores;
+        stores.iter().map(|r| self.forward.energy[*r]).sum()
+    }
+
+    /// By how much they fall, whoever draws from them.
+    fn own_drain(&self, s: usize) -> f64 {
+        let stores = self.cluster.nodes[s].stores.iter();
+        stores
+            .map(|r| self.cluster.stores[*r].drain(self.forward.output[*r]))
+            .sum()
+    }
+
+    /// What a host that must stay up may have left when it halts all the same.
+    pub(super) fn at_its_end(&self, s: usize) -> f64 {
+        let node = &self.cluster.nodes[s];
+        let halt = node.halt_energy + node.idle * margin_seconds(self.cluster);
+        if !self.care.ends_in_a_halt(s) {
+            return halt * AT_ITS_END.0;
+        }
+        let capacity = |r: &usize| self.cluster.snapshot.reserves[*r].capacity_millijoules as f64;
+        halt * AT_ITS_END.1 + node.stores.iter().map(capacity).sum::<f64>() * NEARLY_EMPTY
     }
 
     /// Whether nothing is left on a server that the plan could still wait for.

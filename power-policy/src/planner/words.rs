@@ -380,3 +380,20 @@ pub(super) fn start(cluster: &Cluster<'_>, s: usize, class: usize) -> String {
         None => format!("it was switched off in this interruption{by}"),
     }
 }
+
+/// What a server that loses power loses.
+pub(super) fn lost(cluster: &Cluster<'_>, loss: &super::rehearsal::Loss) -> String {
+    let mut names: Vec<&str> = loss
+        .running
+        .iter()
+        .filter_map(|a| cluster.snapshot.activities[*a].set)
+        .map(|set| cluster.snapshot.sets[set.0 as usize].name.as_str())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    match (names.is_empty(), loss.halting) {
+        (true, true) => "it breaks off in the middle of its halt".to_owned(),
+        (true, false) => "nothing of a set runs on it then".to_owned(),
+        (false, _) => names.join(", "),
+    }
+}

@@ -17,7 +17,11 @@ pub(crate) fn seeds(default: Range<u64>) -> Range<u64> {
     let range = text
         .split_once("..")
         .and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
-    range.unwrap_or_else(|| panic!("POLICY_SEEDS is FROM..TO, for instance 1000..2000, not {text:?}"))
+    assert!(
+        range.is_some(),
+        "POLICY_SEEDS is FROM..TO, for instance 1000..2000, not {text:?}"
+    );
+    range.unwrap()
 }
 
 /// With `POLICY_SHOW` in the environment each finding comes with its plan.
