@@ -150,6 +150,10 @@ pub struct PeerStatus {
     pub connected: bool,
     /// Where from.
     pub address: String,
+    /// How its connection is protected, in words: "plain", or "integrity" with the Key IDs in use; empty while it is not
+    /// connected.
+    #[serde(default)]
+    pub security: String,
     /// Plans may actuate through it: both sides allow it.
     pub armed: bool,
     /// This side allows it.

@@ -80,9 +80,9 @@ impl Drop for Secret {
     }
 }
 
-/// Overwrites octets that are not needed any more. The compiler is kept from leaving it out, as far as that can be done
+/// Overwrites octets that are not needed any more, such as the text of a file of keys. The compiler is kept from leaving it out, as far as that can be done
 /// without `unsafe`.
-pub(super) fn wipe(octets: &mut [u8]) {
+pub fn wipe(octets: &mut [u8]) {
     octets.fill(0);
     black_box(octets);
 }

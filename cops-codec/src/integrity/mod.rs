@@ -20,7 +20,7 @@ mod object;
 mod ring;
 mod start;
 
-pub use key::{Algorithm, Key, KeyError, Lifetime, Secret, UnixTime};
+pub use key::{Algorithm, Key, KeyError, Lifetime, Secret, UnixTime, wipe};
 pub use object::{INTEGRITY_OCTETS, IntegrityFault, hmac_md5_96, sign, verify};
 pub use ring::{KeyRing, KeyRingError, KeyTable};
 pub use start::StartNumbers;

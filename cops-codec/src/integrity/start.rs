@@ -16,6 +16,8 @@ use crate::wire::{Role, SequenceNumber};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StartNumbers {
     chooser: Role,
+    /// The highest number that was used, or may have been before a restart.
+    used: Option<SequenceNumber>,
     reserved: Option<SequenceNumber>,
 }
 
@@ -26,7 +28,11 @@ impl StartNumbers {
     /// For connections of which this end is `chooser`. `reserved` is what was kept when this ended last, if anything.
     #[must_use]
     pub const fn new(chooser: Role, reserved: Option<SequenceNumber>) -> Self {
-        Self { chooser, reserved }
+        Self {
+            chooser,
+            used: reserved,
+            reserved,
+        }
     }
 
     /// The initial number of a new connection: what the other end's messages count up from.
@@ -37,28 +43,26 @@ impl StartNumbers {
             Role::Pep => second,
             Role::Pdp => second ^ (1 << 31),
         });
-        let start = match self.reserved {
-            Some(reserved) if !is_after(by_clock, reserved) => reserved.next(),
+        let start = match self.used {
+            Some(used) if !is_after(by_clock, used) => used.next(),
             _ => by_clock,
         };
-        self.reserved = Some(SequenceNumber(start.0.wrapping_add(Self::BLOCK)));
+        self.used(start);
         start
     }
 
-    /// Notes the number of the latest message that came in. Returns whether [`Self::reserved`] has changed, and is to be
-    /// kept.
-    pub fn used(&mut self, number: SequenceNumber) -> bool {
-        let near_end = SequenceNumber(number.0.wrapping_add(Self::BLOCK / 2));
-        match self.reserved {
-            Some(reserved) if is_after(reserved, near_end) => false,
-            _ => {
-                self.reserved = Some(SequenceNumber(number.0.wrapping_add(Self::BLOCK)));
-                true
-            }
+    /// Notes the number of a message that came in.
+    pub fn used(&mut self, number: SequenceNumber) {
+        if self.used.is_none_or(|used| is_after(number, used)) {
+            self.used = Some(number);
+        }
+        let soon = SequenceNumber(number.0.wrapping_add(Self::BLOCK / 2));
+        if self.reserved.is_none_or(|reserved| !is_after(reserved, soon)) {
+            self.reserved = Some(SequenceNumber(number.0.wrapping_add(Self::BLOCK)));
         }
     }
 
-    /// No number above this one has been used.
+    /// No number above this one has been used. To be kept whenever it has changed, before anything is sent.
     #[must_use]
     pub const fn reserved(&self) -> Option<SequenceNumber> {
         self.reserved

@@ -169,7 +169,8 @@ pub fn main() -> ExitCode {
         Err(error) => {
             eprintln!("pdp-server: {error:#}");
             let is_usage = error.downcast_ref::<ConfigError>().is_some()
-                || error.downcast_ref::<UnreadableFile>().is_some();
+                || error.downcast_ref::<UnreadableFile>().is_some()
+                || error.downcast_ref::<io::keys::KeysError>().is_some();
             ExitCode::from(if is_usage { WRONG_USAGE } else { 1 })
         }
     }
@@ -188,7 +189,12 @@ fn dispatch(command: Subcommands) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Subcommands::CheckConfig { config } => {
-            print!("{}", table::config(&read_config(&config)?));
+            let config = read_config(&config)?;
+            let keys = io::keys::of(&config)?;
+            print!(
+                "{}",
+                table::config(&config, keys.as_ref(), io::clock::unix_millis())
+            );
             Ok(ExitCode::SUCCESS)
         }
         Subcommands::Status { place, json } => ask(place, async move |client| {
@@ -280,6 +286,10 @@ fn read_config(file: &Path) -> Result<Config> {
     let folder = file.parent().unwrap_or(Path::new(""));
     config.journal.path = folder.join(&config.journal.path);
     config.admin.socket = folder.join(&config.admin.socket);
+    if let Some(integrity) = &mut config.integrity {
+        integrity.keys = folder.join(&integrity.keys);
+        integrity.numbers = integrity.numbers.as_ref().map(|numbers| folder.join(numbers));
+    }
     Ok(config)
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use cops_codec::integrity::{KeyTable, UnixTime};
 use power_policy::plan::text::{Duration, Energy, Watts};
 
 use crate::api::{Event, Status};
@@ -207,7 +208,7 @@ fn reserves_and_lines(status: &Status, out: &mut String) {
 }
 
 fn peers(status: &Status, out: &mut String) {
-    let mut table = Table::new(&["PEP", "connection", "armed", "heard", "holds"]);
+    let mut table = Table::new(&["PEP", "connection", "security", "armed", "heard", "holds"]);
     for peer in &status.peers {
         let connection = if peer.connected {
             peer.address.clone()
@@ -223,6 +224,7 @@ fn peers(status: &Status, out: &mut String) {
         table.row([
             peer.name.clone(),
             connection,
+            peer.security.clone(),
             armed.to_owned(),
             format!("{} ago", Duration(peer.heard_millis_ago)),
             format!("generation {}", peer.acknowledged),
@@ -240,12 +242,14 @@ pub(super) fn event(event: &Event) -> String {
 }
 
 /// `pdp-server check-config`.
-pub(super) fn config(config: &Config) -> String {
+pub(super) fn config(config: &Config, keys: Option<&KeyTable>, unix_millis: u64) -> String {
     let mut out = String::new();
     let plain = if config.listen.address.ip().is_loopback() {
         "loopback"
-    } else {
+    } else if config.is_plain_beyond_loopback() {
         "PLAIN, reachable by others"
+    } else {
+        "message Integrity required"
     };
     let _ = writeln!(out, "the configuration of {} is right", config.name);
     let _ = writeln!(out, "listens on {} ({plain})", config.listen.address);
@@ -255,6 +259,21 @@ pub(super) fn config(config: &Config) -> String {
         config.journal.path.display(),
         config.admin.socket.display()
     );
+    if let (Some(integrity), Some(keys)) = (&config.integrity, keys) {
+        let mode = if integrity.required {
+            "required"
+        } else {
+            "optional"
+        };
+        let now = UnixTime(unix_millis);
+        let count = keys.pep_ids().count();
+        let _ = writeln!(out, "message Integrity is {mode}; {count} PEPs have keys");
+        for pep_id in keys.pep_ids() {
+            if keys.ring(pep_id).sending_key(now).is_none() {
+                let _ = writeln!(out, "WARNING: no key of {pep_id} is within its lifetime now");
+            }
+        }
+    }
     if let Some(to) = config.redirect {
         let _ = writeln!(out, "serves no PEP: each is sent to {to}");
     }

@@ -41,6 +41,8 @@ pub struct Config {
     pub report_period_is_given: bool,
     /// Timers of the protocol (`[cops]`).
     pub cops: Cops,
+    /// Message Integrity (`[integrity]`); `None`: not offered.
+    pub integrity: Option<Integrity>,
 }
 
 /// `[listen]`.
@@ -137,6 +139,17 @@ impl PeerPolicy {
     }
 }
 
+/// `[integrity]`: RFC 2748 4.1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Integrity {
+    /// PEPs without it are turned away.
+    pub required: bool,
+    /// The file of keys, which only its owner may use.
+    pub keys: PathBuf,
+    /// Where it is kept which sequence numbers were used; `None`: beside the journal.
+    pub numbers: Option<PathBuf>,
+}
+
 /// `[cops]`: session time, which is real time whatever the clock scale.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cops {
@@ -162,7 +175,24 @@ impl Config {
 
     /// Whether plain COPS would be served beyond loopback.
     pub fn is_plain_beyond_loopback(&self) -> bool {
-        !self.listen.address.ip().is_loopback()
+        let is_required = self
+            .integrity
+            .as_ref()
+            .is_some_and(|integrity| integrity.required);
+        !self.listen.address.ip().is_loopback() && !is_required
+    }
+
+    /// Where it is kept which sequence numbers of message Integrity were used.
+    pub fn numbers_path(&self) -> PathBuf {
+        let given = self
+            .integrity
+            .as_ref()
+            .and_then(|integrity| integrity.numbers.clone());
+        given.unwrap_or_else(|| {
+            let mut path = self.journal.path.clone().into_os_string();
+            path.push(".numbers");
+            path.into()
+        })
     }
 
     /// The policy as the engine needs it under a clock scale: figures come every `accounting_seconds` of real time,

@@ -11,7 +11,7 @@ use power_policy::grouping::{
 use power_policy::model::{Name, PowerPolicy};
 use toml::Spanned;
 
-use super::{Admin, Config, Cops, Journal, Listen, OnUnreadable, PeerPolicy, PeerRule, raw};
+use super::{Admin, Config, Cops, Integrity, Journal, Listen, OnUnreadable, PeerPolicy, PeerRule, raw};
 use crate::limits;
 
 /// What is wrong with a configuration file: where, which key, and what was expected.
@@ -145,7 +145,9 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Config, ConfigError> {
         None => Name::new("pdp").map_err(|e| source.error(0..0, e.to_string()))?,
     };
     let (policy, report_period_is_given) = policy(&source, &root)?;
-    let listen = listen(&source, &root.listen)?;
+    let integrity = integrity(&source, root.integrity.as_ref())?;
+    let is_required = integrity.as_ref().is_some_and(|integrity| integrity.required);
+    let listen = listen(&source, &root.listen, is_required)?;
     Ok(Config {
         name,
         redirect: redirect(&source, root.redirect.as_ref(), listen.address)?,
@@ -163,7 +165,28 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Config, ConfigError> {
         policy,
         report_period_is_given,
         cops: cops(&source, root.cops.as_ref())?,
+        integrity,
     })
+}
+
+fn integrity(source: &Source<'_>, raw: Option<&raw::Integrity>) -> Result<Option<Integrity>, ConfigError> {
+    let Some(raw) = raw.filter(|raw| raw.mode != raw::IntegrityMode::Off) else {
+        return Ok(None);
+    };
+    let Some(keys) = &raw.keys else {
+        let at = source.text.find("[integrity]").unwrap_or(0);
+        let problem = "expected `keys`, the file of keys, unless mode is \"off\"";
+        return Err(source.error(at..at, problem));
+    };
+    Ok(Some(Integrity {
+        required: raw.mode == raw::IntegrityMode::Required,
+        keys: path(source, keys)?,
+        numbers: raw
+            .numbers
+            .as_ref()
+            .map(|numbers| path(source, numbers))
+            .transpose()?,
+    }))
 }
 
 fn path(source: &Source<'_>, value: &Spanned<String>) -> Result<PathBuf, ConfigError> {
@@ -173,7 +196,7 @@ fn path(source: &Source<'_>, value: &Spanned<String>) -> Result<PathBuf, ConfigE
     Ok(PathBuf::from(value.get_ref()))
 }
 
-fn listen(source: &Source<'_>, raw: &raw::Listen) -> Result<Listen, ConfigError> {
+fn listen(source: &Source<'_>, raw: &raw::Listen, is_protected: bool) -> Result<Listen, ConfigError> {
     let address: SocketAddr = raw.address.get_ref().parse().map_err(|_| {
         let problem = format!(
             "'{}' is no address; expected IP:PORT, as in 127.0.0.1:3288 or [::1]:3288",
@@ -181,10 +204,11 @@ fn listen(source: &Source<'_>, raw: &raw::Listen) -> Result<Listen, ConfigError>
         );
         source.error(raw.address.span(), problem)
     })?;
-    if !address.ip().is_loopback() && !raw.allow_plain {
+    if !address.ip().is_loopback() && !raw.allow_plain && !is_protected {
         let problem = format!(
             "{address} is not loopback, and plain COPS is neither encrypted nor authenticated; expected a loopback \
-             address, or listen.allow_plain = true on a network that is closed otherwise"
+             address, [integrity] mode = \"required\", or listen.allow_plain = true on a network that is closed \
+             otherwise"
         );
         return Err(source.error(raw.address.span(), problem));
     }

@@ -26,6 +26,7 @@ pub(super) struct Root {
     pub(super) domain: Vec<Domain>,
     pub(super) policy: Option<Policy>,
     pub(super) cops: Option<Cops>,
+    pub(super) integrity: Option<Integrity>,
 }
 
 #[derive(Deserialize)]
@@ -147,6 +148,22 @@ pub(super) struct Policy {
     pub(super) deviation_permille: Option<Spanned<u32>>,
     pub(super) report_period_seconds: Option<Spanned<u64>>,
     pub(super) infrastructure_watts: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Integrity {
+    pub(super) mode: IntegrityMode,
+    pub(super) keys: Option<Spanned<String>>,
+    pub(super) numbers: Option<Spanned<String>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum IntegrityMode {
+    Off,
+    Optional,
+    Required,
 }
 
 #[derive(Deserialize)]

@@ -171,6 +171,41 @@ fn plain_cops_beyond_loopback_must_be_allowed() {
 }
 
 #[test]
+fn integrity_has_a_mode_and_keys_and_protects_beyond_loopback() {
+    assert_eq!(parse("pdp.toml", SMALLEST).unwrap().integrity, None);
+    let with = |table: &str, listen: &str| {
+        let text = SMALLEST.replace("127.0.0.1:0", listen);
+        parse("pdp.toml", &format!("{text}\n[integrity]\n{table}\n"))
+    };
+    let off = with("mode = \"off\"", "127.0.0.1:0").unwrap();
+    assert_eq!(off.integrity, None);
+    let required = "mode = \"required\"\nkeys = \"keys.toml\"";
+    let config = with(required, "0.0.0.0:3288").unwrap();
+    assert!(!config.is_plain_beyond_loopback());
+    let integrity = config.integrity.clone().unwrap();
+    assert!(integrity.required);
+    assert_eq!(integrity.keys, std::path::Path::new("keys.toml"));
+    let mut beside = config.journal.path.clone().into_os_string();
+    beside.push(".numbers");
+    assert_eq!(config.numbers_path(), std::path::PathBuf::from(beside));
+    let elsewhere = format!("{required}\nnumbers = \"n\"");
+    let config = with(&elsewhere, "127.0.0.1:0").unwrap();
+    assert_eq!(config.numbers_path(), std::path::Path::new("n"));
+
+    // A PEP may do without: that is not protected.
+    let optional = "mode = \"optional\"\nkeys = \"keys.toml\"";
+    assert!(!with(optional, "127.0.0.1:0").unwrap().integrity.unwrap().required);
+    let message = with(optional, "0.0.0.0:3288").unwrap_err().to_string();
+    assert!(message.contains("[integrity] mode = \"required\""), "{message}");
+    let message = with("mode = \"required\"", "127.0.0.1:0")
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("integrity: expected `keys`"), "{message}");
+    with("mode = \"perhaps\"", "127.0.0.1:0").unwrap_err();
+    with("keys = \"keys.toml\"", "127.0.0.1:0").unwrap_err();
+}
+
+#[test]
 fn the_report_period_follows_the_accounting_timer_and_the_clock_scale() {
     let config = parse("pdp.toml", &format!("{SMALLEST}[cops]\naccounting_seconds = 2")).unwrap();
     assert_eq!(config.scaled_policy(1).report_period_millis, 2_000);

@@ -163,6 +163,8 @@ impl Engine {
                 name: name.to_string(),
                 connected: p.connected,
                 address: p.address.clone(),
+                // What a connection is made of the node knows.
+                security: String::new(),
                 armed: sources.is_armed(name),
                 armed_here: self.settings.peers.is_armed(name),
                 armed_there: p.facts.as_deref().is_some_and(|f| f.held.armed),

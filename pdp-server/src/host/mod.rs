@@ -21,6 +21,7 @@
 //! accord, with [`Host::enter`] before and [`Host::settle`] after it.
 
 mod hosting;
+mod integrity;
 mod module;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -36,6 +37,7 @@ use cops_codec::{DecodeError, Frame};
 
 pub use self::hosting::Hosting;
 use self::hosting::{Connection, Sessions};
+pub use self::integrity::Integrity;
 pub use self::module::{
     Asked, BoxedModule, ClientTypeModule, Deleted, ModuleLimits, Modules, Opening, Reported, Terms, Verdict,
 };
@@ -105,6 +107,7 @@ pub struct Host {
     closed: VecDeque<(ConnectionId, String)>,
     /// What an older connection of a PEP left to the newer one that takes its place.
     handed_over: Option<HeldState>,
+    integrity: Option<Integrity>,
 }
 
 impl Host {
@@ -125,6 +128,7 @@ impl Host {
             ready: BTreeSet::new(),
             closed: VecDeque::new(),
             handed_over: None,
+            integrity: None,
         }
     }
 
@@ -143,6 +147,10 @@ impl Host {
         let mut config = PdpConfig::new(modules.client_types(), addresses);
         config.first_open_timeout = self.config.first_open_timeout;
         config.wire_limits = self.config.wire_limits;
+        config.integrity = self
+            .integrity
+            .as_mut()
+            .map(|integrity| integrity.of_connection(now));
         let session = PdpSession::new(config, self.sessions.moment());
         self.sessions.connections.insert(
             id,
@@ -170,6 +178,7 @@ impl Host {
         };
         // Events are drained after each call, so the session always takes the frame.
         let _ = connection.session.handle_frame(moment, frame);
+        self.note_number(id);
         self.touch(modules, id);
         for client_type in self.client_types_of(id) {
             self.with(modules, client_type, |module, hosting| module.heard(hosting, id));

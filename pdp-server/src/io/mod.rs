@@ -16,6 +16,7 @@ pub mod admin;
 pub mod clock;
 mod connection;
 pub mod journal;
+pub mod keys;
 mod listener;
 mod opening;
 mod outbox;

@@ -6,17 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use cops_codec::integrity::{KeyTable, StartNumbers, UnixTime};
 use cops_codec::limits::Limits;
-use cops_codec::wire::ClientType;
+use cops_codec::session::{Calendar, Moment};
+use cops_codec::wire::{ClientType, KaTimer, Role};
 use power_policy::interruption::{Command, CommandOutcome};
 use power_policy::model::{Name, Scope};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::admin::{self, AdminCall, AdminHandle, EventLog};
 use super::clock::{self, BootClock};
 use super::connection::{Common, FromConnection};
 use super::journal::{Journal, SqliteStore};
+use super::keys::{KeyFile, NumberFile};
 use super::listener;
 use super::opening::Opening;
 use super::outbox::{NotTaken, Outbox};
@@ -25,10 +28,16 @@ use crate::config::Config;
 use crate::engine::Recovery;
 use crate::host::{Availability, BoxedModule};
 use crate::limits;
-use crate::node::{ConnectionId, Node, Notice, Now};
+use crate::node::{ConnectionId, Integrity, Node, Notice, Now};
 
 /// How long PEPs may take to read our farewell.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often the file of keys is looked at. SIGHUP has it read at once.
+const KEYS_PERIOD: Duration = Duration::from_secs(2);
+
+/// How far the calendar may go from the monotonic clock before sessions are told.
+const CALENDAR_SLACK_MILLIS: u64 = 500;
 
 /// How the PDP is run, beside its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,10 +116,12 @@ pub async fn serve(
         recovery,
         modules,
     );
-    let node = match node {
+    let mut node = match node {
         Ok(node) => node,
         Err(error) => bail!("{error}"),
     };
+    let mut hangup = signal(SignalKind::hangup()).context("watching for SIGHUP")?;
+    let security = Security::begin(&config, &mut node, clock.now())?;
 
     let warnings = warnings(&config, options);
     tracing::info!(
@@ -157,8 +168,9 @@ pub async fn serve(
         warnings,
         refused,
         journal_works: true,
+        security,
     };
-    this.turn(from_connections, calls, stop).await;
+    this.turn(from_connections, calls, &mut hangup, stop).await;
     accepting.abort();
     administering.abort();
     this.end().await
@@ -204,6 +216,97 @@ struct Loop {
     warnings: Vec<String>,
     refused: Arc<AtomicU64>,
     journal_works: bool,
+    security: Option<Security>,
+}
+
+/// The files of message Integrity.
+struct Security {
+    keys: KeyFile,
+    table: Arc<KeyTable>,
+    calendar: Calendar,
+    numbers: NumberFile,
+    /// What is wrong with the file as it is now, while the keys that were read before go on.
+    problem: Option<String>,
+    numbers_problem: Option<String>,
+}
+
+impl Security {
+    fn begin(config: &Config, node: &mut Node, now: Now) -> Result<Option<Self>> {
+        let Some(integrity) = &config.integrity else {
+            return Ok(None);
+        };
+        let mut keys = KeyFile::new(integrity.keys.clone());
+        let table = Arc::new(keys.read()?);
+        let path = config.numbers_path();
+        let numbers = NumberFile::open(&path).with_context(|| path.display().to_string())?;
+        let calendar = calendar(now);
+        node.offer_integrity(Integrity {
+            required: integrity.required,
+            keys: Arc::clone(&table),
+            calendar,
+            numbers: StartNumbers::new(Role::Pdp, numbers.kept()),
+            ka_timer: KaTimer(config.cops.keep_alive_seconds),
+        });
+        Ok(Some(Self {
+            keys,
+            table,
+            calendar,
+            numbers,
+            problem: None,
+            numbers_problem: None,
+        }))
+    }
+
+    /// Reads the file again if it has changed, or in any case; and looks at the calendar.
+    fn look(&mut self, node: &mut Node, now: Now, in_any_case: bool) {
+        let today = calendar(now);
+        let moment = Moment(now.real_millis);
+        let moved = today.at(moment).0.abs_diff(self.calendar.at(moment).0);
+        let mut changed = moved > CALENDAR_SLACK_MILLIS;
+        if in_any_case || self.keys.has_changed() {
+            match self.keys.read() {
+                Ok(table) => {
+                    tracing::info!("the keys were read again: {} PEPs have some", table.len());
+                    self.table = Arc::new(table);
+                    self.problem = None;
+                    changed = true;
+                }
+                Err(error) => {
+                    tracing::error!("{error}; the keys that were read before go on");
+                    self.problem = Some(format!("the keys that were read before go on: {error}"));
+                }
+            }
+        }
+        if changed {
+            self.calendar = today;
+            node.set_keys(now, &self.table, today);
+        }
+    }
+
+    /// Keeps what numbers were used, before what is sent shows one.
+    fn keep_numbers(&mut self, node: &Node) {
+        let Some(number) = node.reserved_number() else {
+            return;
+        };
+        match self.numbers.keep(number) {
+            Ok(()) => self.numbers_problem = None,
+            Err(error) => {
+                let problem = format!("the sequence numbers in use cannot be kept: {error}");
+                if self.numbers_problem.as_ref() != Some(&problem) {
+                    tracing::error!("{problem}");
+                    self.numbers_problem = Some(problem);
+                }
+            }
+        }
+    }
+
+    fn problems(&self) -> impl Iterator<Item = &String> {
+        self.problem.iter().chain(&self.numbers_problem)
+    }
+}
+
+fn calendar(now: Now) -> Calendar {
+    Calendar::new(Moment(now.real_millis), UnixTime(clock::unix_millis()))
 }
 
 impl Loop {
@@ -212,10 +315,13 @@ impl Loop {
         &mut self,
         mut from_connections: mpsc::Receiver<FromConnection>,
         mut calls: mpsc::Receiver<AdminCall>,
+        hangup: &mut Signal,
         stop: impl Future<Output = &'static str>,
     ) {
         tokio::pin!(stop);
         let mut batch = Vec::with_capacity(limits::MAX_INPUTS_A_BATCH);
+        let mut look = tokio::time::interval(KEYS_PERIOD);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.let_out().await;
         loop {
             let wait = self.clock.until(self.clock.now(), self.node.poll_timeout());
@@ -244,6 +350,8 @@ impl Loop {
                     self.journal_works = true;
                     self.node.store_state(self.clock.now(), None);
                 }
+                _ = hangup.recv() => self.look_at_keys(true),
+                _ = look.tick(), if self.security.is_some() => self.look_at_keys(false),
                 () = timeout => {}
             }
             let now = self.clock.now();
@@ -254,6 +362,12 @@ impl Loop {
                 self.node.handle_timeout(now);
             }
             self.let_out().await;
+        }
+    }
+
+    fn look_at_keys(&mut self, in_any_case: bool) {
+        if let Some(security) = &mut self.security {
+            security.look(&mut self.node, self.clock.now(), in_any_case);
         }
     }
 
@@ -297,6 +411,9 @@ impl Loop {
         if !records.is_empty() {
             let kept = self.journal.append(self.clock.now().engine_millis, records).await;
             self.judge_journal(kept);
+        }
+        if let Some(security) = &mut self.security {
+            security.keep_numbers(&self.node);
         }
         while let Some(id) = self.node.poll_ready() {
             self.send(id);
@@ -449,6 +566,18 @@ impl Loop {
         status.name.clone_from(&self.name);
         status.listen.clone_from(&self.listen);
         status.warnings.clone_from(&self.warnings);
+        status
+            .warnings
+            .extend(self.security.iter().flat_map(Security::problems).cloned());
+        for peer in status.peers.iter_mut().filter(|peer| peer.connected) {
+            peer.security = match self.node.integrity(&peer.name) {
+                Some(status) => format!(
+                    "integrity, key {} received, {} sent",
+                    status.receiving_key.0, status.sending_key.0
+                ),
+                None => "plain".to_owned(),
+            };
+        }
         status.client_types = self.node.client_types().into_iter().map(client_type).collect();
         for client_type in &status.client_types {
             let away = match client_type.availability {

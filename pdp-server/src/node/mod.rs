@@ -24,23 +24,26 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cops_codec::client_type::numbers::POWER_CLIENT_TYPE;
 use cops_codec::client_type::store::RowLimits;
+use cops_codec::integrity::KeyTable;
 use cops_codec::limits::Limits;
-use cops_codec::session::Moment;
-use cops_codec::wire::{AccountingTimer, ClientType, KaTimer, PdpAddress};
+use cops_codec::session::{Calendar, IntegrityStatus, Moment};
+use cops_codec::wire::{AccountingTimer, ClientType, KaTimer, PdpAddress, SequenceNumber};
 use cops_codec::{DecodeError, Frame};
 use power_policy::grouping::Grouping;
 use power_policy::interruption::{self, CommandOutcome};
+use power_policy::model::Name;
 
 use self::module::Power;
 use crate::config::Config;
 use crate::engine::event::Event;
 use crate::engine::state::Record;
 use crate::engine::{Engine, Input, Recovery, Settings};
-pub use crate::host::{Availability, ConnectionId, Now};
+pub use crate::host::{Availability, ConnectionId, Integrity, Now};
 use crate::host::{BoxedModule, ClientTypeModule, Host, HostConfig, Hosting, Modules, Terms};
 use crate::limits;
 use crate::translate::{self, Site};
@@ -328,6 +331,27 @@ impl Node {
     /// Drops a connection that is over.
     pub fn forget_connection(&mut self, id: ConnectionId) {
         self.host.forget_connection(id);
+    }
+
+    /// Offers message Integrity to the connections that come.
+    pub fn offer_integrity(&mut self, integrity: Integrity) {
+        self.host.offer_integrity(integrity);
+    }
+
+    /// Takes other keys: [`Host::set_keys`].
+    pub fn set_keys(&mut self, now: Now, keys: &Arc<KeyTable>, calendar: Calendar) {
+        self.host.set_keys(&mut self.hosted, now, keys, calendar);
+    }
+
+    /// What has to be kept before frames are sent: [`Host::reserved_number`].
+    pub fn reserved_number(&self) -> Option<SequenceNumber> {
+        self.host.reserved_number()
+    }
+
+    /// How the connection of a PEP is protected by message Integrity, if it is.
+    pub fn integrity(&self, pep: &str) -> Option<IntegrityStatus> {
+        let pep = self.hosted.power.peps.get(&Name::new(pep).ok()?)?;
+        self.host.integrity(pep.connection?)
     }
 
     /// The engine, to look at.
