@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::clock;
 use super::config::{ActivitySource, AgentConfig, LineSource, PlantEntry, ReserveSource};
+use super::keys::{KeyFile, KeysError};
 use super::run::deny_list;
 use super::toml_file::TomlError;
 use super::trial;
@@ -23,6 +25,9 @@ pub enum CheckError {
     /// It is wrong.
     #[error(transparent)]
     Config(#[from] TomlError),
+    /// Its keys cannot be had.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// What was found cannot be printed.
     #[error("cannot print: {0}")]
     Print(#[from] std::io::Error),
@@ -36,6 +41,12 @@ pub enum CheckError {
 pub async fn check(args: &CheckArgs) -> Result<(), CheckError> {
     let config = AgentConfig::read(&args.config)?;
     let mut lines = in_words(&config, &ProcessTable::of_this_machine());
+    if let Some(integrity) = &config.integrity {
+        let ring = KeyFile::new(integrity.keys.clone()).read()?;
+        if ring.sending_key(clock::calendar_time()).is_none() {
+            lines.push("warning: no key for message Integrity is within its lifetime now".to_owned());
+        }
+    }
     lines.extend(missing_programs(&config));
     lines.extend(trial::read_once(&config).await);
     let mut out = std::io::stdout().lock();
@@ -104,6 +115,17 @@ fn in_words(config: &AgentConfig, table: &ProcessTable) -> Vec<String> {
         "agent {}: {mode}; PDP {}",
         config.name, config.pdp.address
     ));
+    if let Some(integrity) = &config.integrity {
+        let mode = if integrity.required {
+            "required"
+        } else {
+            "optional"
+        };
+        lines.push(format!(
+            "message Integrity is {mode}, keys in {}",
+            integrity.keys.display()
+        ));
+    }
     lines.push(match &config.plant {
         PlantEntry::None => "nothing is simulated".to_owned(),
         PlantEntry::Shared(path) => format!("simulated in the plant at {}", path.display()),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cops_codec::integrity::UnixTime;
 use cops_codec::session::Moment;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -54,6 +55,12 @@ impl BootClock {
             .unwrap_or(u64::MAX)
             .saturating_mul(u64::from(self.scale))
     }
+}
+
+/// What the calendar says now.
+pub fn calendar_time() -> UnixTime {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    UnixTime(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]

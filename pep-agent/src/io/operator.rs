@@ -124,7 +124,7 @@ fn in_words(status: &Status) -> String {
     let mut lines = Vec::new();
     let mode = if status.armed { "armed" } else { "observing only" };
     let pdp = match &status.pdp {
-        Some(pdp) => format!("PDP {pdp}"),
+        Some(pdp) => format!("PDP {pdp} ({})", status.security),
         None => "no PDP".to_owned(),
     };
     lines.push(format!("{}: {mode}, {pdp}", status.name));

@@ -19,6 +19,9 @@ pub struct StateFile {
     pub boot_id: String,
     /// What `arm` or `disarm` said last; `None`: the agent's file decides.
     pub armed: Option<bool>,
+    /// No sequence number of message Integrity above this one has been used (RFC 2748 5).
+    #[serde(default)]
+    pub reserved_number: Option<u32>,
     /// What the node holds.
     pub node: Option<Saved>,
 }
@@ -179,6 +182,7 @@ mod tests {
         let written = StateFile {
             boot_id: "b".into(),
             armed: Some(true),
+            reserved_number: Some(7),
             node: None,
         };
         state.write(&written).unwrap();

@@ -25,16 +25,18 @@ mod status;
 mod tests;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cops_codec::client_type::numbers::POWER_CLIENT_TYPE;
 use cops_codec::client_type::store::RowLimits;
+use cops_codec::integrity::KeyRing;
 use cops_codec::limits::Limits;
 use cops_codec::session::pep::{
     ClientEnd, ClientOpening, HeldRequestState, PepCommand, PepConfig, PepEvent, PepSession,
 };
-use cops_codec::session::{CloseCause, CommandError, Moment};
+use cops_codec::session::{Calendar, CloseCause, CommandError, IntegrityStatus, Moment, PepIntegrity};
 use cops_codec::wire::{
     ClientHandle, ClientSi, ClientType, Context, CopsError, ErrorCode, PdpAddress, PepId,
 };
@@ -179,9 +181,21 @@ impl Node {
     ///
     /// `seed` spreads the keep-alives. A connection before this one must be over.
     pub fn connect(&mut self, now: Now, address: PdpAddress, seed: u64) {
+        self.connect_with(now, address, seed, None);
+    }
+
+    /// As [`Node::connect`], with message Integrity negotiated first (RFC 2748 4.1).
+    pub fn connect_with(
+        &mut self,
+        now: Now,
+        address: PdpAddress,
+        seed: u64,
+        integrity: Option<PepIntegrity>,
+    ) {
         let mut config = PepConfig::new(self.config.pep_id.clone());
         config.pdp_address = Some(address);
         config.wire_limits = self.config.limits;
+        config.integrity = integrity;
         self.peer = Some(address);
         self.connection_term = 0;
         let mut session = PepSession::new(config, now.session, seed);
@@ -202,6 +216,19 @@ impl Node {
             return;
         }
         self.drive(now);
+    }
+
+    /// Takes other keys for message Integrity, on this connection too.
+    pub fn set_keys(&mut self, now: Now, keys: Arc<KeyRing>, calendar: Calendar) {
+        if let Some(session) = &mut self.session {
+            session.set_keys(now.session, keys, calendar);
+        }
+        self.drive(now);
+    }
+
+    /// How the connection is protected by message Integrity, if it is.
+    pub fn integrity(&self) -> Option<IntegrityStatus> {
+        self.session.as_ref().and_then(PepSession::integrity)
     }
 
     /// The transport ended or failed.

@@ -17,6 +17,9 @@ pub struct Status {
     pub connected: bool,
     /// Address of that PDP.
     pub pdp: Option<String>,
+    /// How the connection is protected, in words: "plain", or "integrity" with the Key IDs in use; empty without one.
+    #[serde(default)]
+    pub security: String,
     /// How long the mains of an own server is lost, in milliseconds.
     pub mains_lost_millis: Option<u64>,
     /// The plan that is held.
@@ -143,6 +146,14 @@ impl Node {
                 .peer
                 .filter(|_| self.is_open())
                 .map(|pdp| pdp.to_socket_addr().to_string()),
+            security: match self.integrity() {
+                Some(integrity) => format!(
+                    "integrity, key {} received, {} sent",
+                    integrity.receiving_key.0, integrity.sending_key.0
+                ),
+                None if self.is_open() => "plain".to_owned(),
+                None => String::new(),
+            },
             mains_lost_millis: self.engine.lost().map(|lost| lost.elapsed(now.engine)),
             plan: self.plan_status(),
             servers: inventory

@@ -7,8 +7,8 @@ use std::time::Duration;
 use power_policy::grouping::Glob;
 use power_policy::model::Name;
 
-use super::form::{self, Form};
-use super::{AgentConfig, PdpEntry, activities, lines, plant, reserves, servers};
+use super::form::{self, Form, IntegrityMode};
+use super::{AgentConfig, IntegrityEntry, PdpEntry, activities, lines, plant, reserves, servers};
 use crate::drivers::exec::ExecProgram;
 use crate::drivers::process::Pattern;
 use crate::engine::facts::{Role, Witness};
@@ -148,7 +148,7 @@ const MAX_WATTS: f64 = 4_294_967.0;
 pub(super) const MAX_JOULES: f64 = 3.6e9;
 
 pub(super) fn check(text: &TomlFile, file: &Path) -> Result<AgentConfig, TomlError> {
-    let form: Form = text.decode()?;
+    let mut form: Form = text.decode()?;
     let folder = match file.parent() {
         Some(folder) if folder != Path::new("") => folder.to_owned(),
         _ => PathBuf::from("."),
@@ -156,6 +156,9 @@ pub(super) fn check(text: &TomlFile, file: &Path) -> Result<AgentConfig, TomlErr
     let table = Place { text, list: None };
     let name =
         Name::new(&form.agent.name).or_else(|error| table.fail_in("agent", "name", error.to_string()))?;
+    let integrity = integrity(&table, &form, &folder)?;
+    // What cannot be forged may go beyond loopback.
+    form.pdp.allow_plain |= integrity.as_ref().is_some_and(|integrity| integrity.required);
     let state_dir = folder.join(&form.agent.state_dir);
     let socket = match &form.agent.socket {
         Some(socket) => folder.join(socket),
@@ -184,6 +187,7 @@ pub(super) fn check(text: &TomlFile, file: &Path) -> Result<AgentConfig, TomlErr
         socket,
         armed: form.agent.mode == form::Mode::Armed,
         pdp: pdp(&table, &form)?,
+        integrity,
         plant,
         servers,
         domains,
@@ -211,6 +215,24 @@ fn bound(text: &TomlFile, list: &str, count: usize, most: usize) -> Result<(), T
         list,
         format!("has {count} entries, expected at most {most}"),
     ))
+}
+
+fn integrity(table: &Place<'_>, form: &Form, folder: &Path) -> Result<Option<IntegrityEntry>, TomlError> {
+    let Some(integrity) = form
+        .integrity
+        .as_ref()
+        .filter(|integrity| integrity.mode != IntegrityMode::Off)
+    else {
+        return Ok(None);
+    };
+    let Some(keys) = integrity.keys.as_ref().filter(|keys| !keys.is_empty()) else {
+        let problem = "is missing, expected the file of keys, unless mode is \"off\"".to_owned();
+        return table.fail_in("integrity", "keys", problem);
+    };
+    Ok(Some(IntegrityEntry {
+        required: integrity.mode == IntegrityMode::Required,
+        keys: folder.join(keys),
+    }))
 }
 
 fn pdp(table: &Place<'_>, form: &Form) -> Result<PdpEntry, TomlError> {

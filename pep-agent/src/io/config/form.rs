@@ -7,6 +7,7 @@ use serde::Deserialize;
 pub(super) struct Form {
     pub(super) agent: Agent,
     pub(super) pdp: Pdp,
+    pub(super) integrity: Option<Integrity>,
     pub(super) plant: Option<Plant>,
     #[serde(default)]
     pub(super) server: Vec<Server>,
@@ -51,6 +52,21 @@ pub(super) struct Pdp {
     pub(super) plan_ttl_seconds: Option<f64>,
     pub(super) reading_seconds: Option<f64>,
     pub(super) retry_max_seconds: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Integrity {
+    pub(super) mode: IntegrityMode,
+    pub(super) keys: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum IntegrityMode {
+    Off,
+    Optional,
+    Required,
 }
 
 #[derive(Debug, Deserialize)]

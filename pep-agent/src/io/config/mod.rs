@@ -43,6 +43,8 @@ pub struct AgentConfig {
     pub armed: bool,
     /// Its PDP (`[pdp]`).
     pub pdp: PdpEntry,
+    /// Message Integrity (`[integrity]`); `None`: not asked for.
+    pub integrity: Option<IntegrityEntry>,
     /// Where the simulated things are.
     pub plant: PlantEntry,
     /// `[[server]]`.
@@ -74,6 +76,15 @@ pub struct PdpEntry {
     pub reading_interval: Duration,
     /// What the wait between attempts to connect grows to.
     pub retry_max: Duration,
+}
+
+/// `[integrity]`: RFC 2748 4.1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntegrityEntry {
+    /// A PDP without it is not used. If not, one that does not offer it is connected to without.
+    pub required: bool,
+    /// The file of the keys shared with the PDPs, which only its owner may use.
+    pub keys: PathBuf,
 }
 
 /// Where the simulated things are.

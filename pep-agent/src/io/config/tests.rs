@@ -591,3 +591,29 @@ fn a_unit_of_systemd() {
         assert!(error.contains(told), "{to}: {error}");
     }
 }
+
+#[test]
+fn integrity_has_a_mode_and_keys_and_protects_beyond_loopback() {
+    assert_eq!(read(GOOD).unwrap().integrity, None);
+    let with = |table: &str| {
+        let far = GOOD.replacen("127.0.0.1:3288", "192.0.2.1:3288", 1);
+        read(&format!("{far}\n[integrity]\n{table}\n"))
+    };
+    let required = "mode = \"required\"\nkeys = \"keys.toml\"";
+    let config = with(required).unwrap();
+    assert!(config.pdp.allow_plain, "where it cannot be forged it may go");
+    let integrity = config.integrity.unwrap();
+    assert!(integrity.required);
+    assert_eq!(integrity.keys, Path::new("/etc/pep/keys.toml"));
+    let told = |table| with(table).expect_err(table).to_string();
+    // A PDP may do without: that is not protected.
+    let optional = told("mode = \"optional\"\nkeys = \"keys.toml\"");
+    assert!(optional.contains("is not loopback"), "{optional}");
+    assert!(told("mode = \"off\"").contains("is not loopback"));
+    let no_keys = told("mode = \"required\"");
+    assert!(
+        no_keys.contains("integrity.keys: is missing, expected the file of keys"),
+        "{no_keys}"
+    );
+    told("mode = \"perhaps\"\nkeys = \"keys.toml\"");
+}

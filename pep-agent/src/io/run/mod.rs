@@ -7,6 +7,7 @@
 
 pub mod assemble;
 mod connection;
+mod security;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -22,10 +23,12 @@ use tokio::time::sleep;
 use self::assemble::Assembly;
 pub(crate) use self::assemble::deny_list;
 use self::connection::{ConnectError, Connection, Received};
+use self::security::Security;
 use crate::drivers::plant_link::{PlantClient, PlantLinkError, PlantWatch};
 use crate::engine::EngineSettings;
 use crate::io::clock::BootClock;
 use crate::io::config::{AgentConfig, PlantEntry};
+use crate::io::keys::KeysError;
 use crate::io::local::{LocalAnswer, LocalRequest, LocalSocket};
 use crate::io::state::{StateDir, StateError, StateFile, boot_id};
 use crate::io::supervise::{DriverEvent, Drivers};
@@ -61,6 +64,9 @@ pub enum RunError {
         /// The first real thing.
         thing: String,
     },
+    /// Its keys cannot be had: exit status 2.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The plant is not there, or does not know what the file names.
     #[error("{0}")]
     Plant(#[from] PlantLinkError),
@@ -90,7 +96,7 @@ impl RunError {
     /// Exit status of the program.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Scale { .. } | Self::Name(_) => 2,
+            Self::Config(_) | Self::Keys(_) | Self::Scale { .. } | Self::Name(_) => 2,
             _ => 1,
         }
     }
@@ -135,6 +141,7 @@ struct Agent {
     reconnect: Reconnect,
     connecting: Option<LocalBoxFuture<'static, Result<Connection, ConnectError>>>,
     connection: Option<Connection>,
+    security: Option<Security>,
     /// Until then the PDP waits for the first readings: an agent that reports before it has looked tells of a node where
     /// nothing runs and no mains is known. `None`: everything was seen, or has had its time.
     looks_until: Option<Moment>,
@@ -151,6 +158,8 @@ enum Input {
     Asked(crate::io::local::Asked),
     Happened,
     PlantEnded,
+    /// The keys have to be looked at, or read in any case.
+    Keys(bool),
     Due,
     End,
 }
@@ -218,6 +227,11 @@ impl Agent {
             name = %config.name, mode, pdp = %config.pdp.address, clock_scale = clock.scale(),
             "pep-agent {} (experimental: its client-type is from the private-use range)", env!("CARGO_PKG_VERSION")
         );
+        let security = config
+            .integrity
+            .as_ref()
+            .map(|integrity| Security::begin(integrity, kept.reserved_number, now.session))
+            .transpose()?;
         let pace = ReconnectConfig {
             // On loopback nothing is gained by waiting long, and a simulation's time is short.
             first_interval: Duration::from_millis(if clock.scale() == 1 { 1_000 } else { 200 }),
@@ -238,6 +252,7 @@ impl Agent {
             reconnect,
             connecting: None,
             connection: None,
+            security,
             looks_until: Some(now.session.after(FIRST_LOOK)),
             unreachable: None,
         })
@@ -289,6 +304,13 @@ impl Agent {
                 None => std::future::pending().await,
             }
         };
+        let security = &mut self.security;
+        let keys = async {
+            match security {
+                Some(security) => security.due().await,
+                None => std::future::pending().await,
+            }
+        };
         let watch = &mut self.watch;
         let happened = async {
             match watch {
@@ -309,6 +331,7 @@ impl Agent {
             },
             connected = connected => Input::Connected(connected),
             asked = self.socket.next() => Input::Asked(asked),
+            in_any_case = keys => Input::Keys(in_any_case),
             () = due => Input::Due,
         }
     }
@@ -342,7 +365,10 @@ impl Agent {
                 self.connecting = None;
                 match made {
                     Ok(connection) => {
-                        self.node.connect(now, connection.peer, fastrand::u64(..));
+                        let security = self.security.as_mut();
+                        let integrity = security.and_then(|security| security.of_connection(now.session));
+                        self.node
+                            .connect_with(now, connection.peer, fastrand::u64(..), integrity);
                         self.connection = Some(connection);
                     }
                     Err(error) => {
@@ -367,6 +393,11 @@ impl Agent {
                 let _ = answer.send(answered);
             }
             Input::Happened => self.drivers.wake(),
+            Input::Keys(in_any_case) => {
+                if let Some(security) = &mut self.security {
+                    security.look(&mut self.node, now, in_any_case);
+                }
+            }
             Input::Due => self.node.handle_timeout(now),
             Input::Room | Input::End | Input::PlantEnded => {}
         }
@@ -422,10 +453,21 @@ impl Agent {
                 }
                 NodeEvent::Closed(cause) => {
                     tracing::info!("the session has ended: {cause}");
+                    if let Some(security) = &mut self.security {
+                        security.ended(&cause, self.node.integrity().is_some());
+                    }
                     closed = true;
                 }
                 NodeEvent::Told(text) => tracing::info!("{text}"),
                 NodeEvent::Warned(text) => tracing::warn!("{text}"),
+            }
+        }
+        if let Some(security) = &mut self.security {
+            let reserved = security.reserved(&self.node);
+            // Before a message shows it: no number is used twice, whatever happens to the agent.
+            if reserved != self.kept.reserved_number {
+                self.kept.reserved_number = reserved;
+                self.write_state()?;
             }
         }
         if let Some(connection) = &mut self.connection {
