@@ -15,7 +15,10 @@ mod input;
 mod rows;
 mod session;
 
+pub mod config_agent;
+pub mod config_pdp;
 pub mod frames;
+pub mod journal;
 pub mod message_bytes;
 pub mod message_values;
 pub mod pdp_session;
@@ -53,4 +56,7 @@ targets![
     pep_session,
     session_pair,
     planner,
+    config_pdp,
+    config_agent,
+    journal,
 ];

@@ -14,6 +14,7 @@
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 mod exchanges;
+mod files;
 mod messages;
 #[path = "../../../cops-codec/tests/base_protocol/pairs.rs"]
 #[allow(dead_code)]
@@ -81,6 +82,7 @@ fn all() -> Seeds {
     pep_session::seeds(&mut put);
     session_pair::seeds(&mut put);
     planner(&mut put);
+    files::seeds(&mut put);
     seeds
 }
 

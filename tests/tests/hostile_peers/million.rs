@@ -233,7 +233,7 @@ async fn attack(attacked: &Attacked, seed: u64, total: usize) -> usize {
 async fn generated_bad_messages_are_answered_each_and_leave_nothing_behind() {
     let total = usize::try_from(number("HOSTILE_MESSAGES", 40_000)).unwrap();
     let seed = number("HOSTILE_SEED", 20_261_127);
-    let mut attacked = Attacked::start("").await;
+    let mut attacked = Attacked::start_with(60, "").await;
     // What is taken once, such as the tables of the allocator and the log's buffers, is not what is looked for.
     attack(&attacked, !seed, 4_000).await;
     attacked.unharmed().await.unwrap();

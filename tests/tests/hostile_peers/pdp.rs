@@ -34,13 +34,13 @@ pub(crate) struct Attacked {
 }
 
 /// Further lines of `[listen]`, short so that what waits for a time-out does not take long.
-pub(crate) const SHORT: &str = "write_timeout_seconds = 1\nframe_timeout_seconds = 1\n\
+pub(crate) const SHORT: &str = "write_timeout_seconds = 3\nframe_timeout_seconds = 3\n\
                          max_unopened_per_address = 40\nmax_connections_per_address = 200";
 
 impl Attacked {
-    /// With these further lines of `[listen]`; strangers have a second.
+    /// With these further lines of `[listen]`; strangers have three seconds.
     pub(crate) async fn start(listen: &str) -> Self {
-        Self::start_with(1, listen).await
+        Self::start_with(3, listen).await
     }
 
     pub(crate) async fn start_with(open_timeout_seconds: u64, listen: &str) -> Self {

@@ -1,0 +1,40 @@
+//! The files of an agent and of a plant: any text is taken or refused with file, line and what was expected.
+//!
+//! Input: one octet (even: an agent's file, odd: a plant's), then the text. Octets that are no UTF-8 are replaced.
+
+use std::path::Path;
+
+use pep_agent::io::config::AgentConfig;
+use pep_agent::io::plant::config::PlantFile;
+use pep_agent::io::toml_file::TomlError;
+
+/// See the module.
+pub fn run(octets: &[u8]) {
+    let Some((which, text)) = octets.split_first() else {
+        return;
+    };
+    let text = String::from_utf8_lossy(text);
+    let file = Path::new("agent.toml");
+    let read = |text: &str| -> Result<String, TomlError> {
+        if which % 2 == 0 {
+            AgentConfig::from_text(file, text).map(|config| {
+                let things = config.real_things();
+                assert!(things.iter().all(|thing| !thing.is_empty()));
+                format!("{config:?}")
+            })
+        } else {
+            PlantFile::from_text(file, text).map(|plant| format!("{plant:?}"))
+        }
+    };
+    let first = read(&text);
+    assert_eq!(
+        first.as_ref().map_err(ToString::to_string),
+        read(&text).as_ref().map_err(ToString::to_string),
+        "the same text is the same file"
+    );
+    if let Err(error) = first {
+        let said = error.to_string();
+        assert!(said.starts_with("agent.toml"), "{said}");
+        assert!(!said.contains('\n'), "one line: {said}");
+    }
+}
