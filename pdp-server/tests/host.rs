@@ -121,6 +121,7 @@ impl World {
             modules.insert(client_type, Box::new(scribe) as BoxedModule);
         }
         let config = HostConfig {
+            report_timeout: Duration::from_secs(60),
             addresses: Vec::new(),
             first_open_timeout: Duration::from_secs(10),
             hold_time: Duration::from_secs(60),

@@ -105,6 +105,12 @@ pub enum CloseCause {
         /// The timer that ran out.
         timer: Duration,
     },
+    /// A decision was not reported on in time (RFC 2748 3.3 has every configuration decision reported on).
+    #[error("a decision was not reported on within {} s", waited.as_secs())]
+    ReportTimeout {
+        /// How long the report was waited for.
+        waited: Duration,
+    },
     /// No answer to OPN, or no first OPN, came in time.
     #[error("no {awaited} within {} ms", waited.as_millis())]
     OpenTimeout {

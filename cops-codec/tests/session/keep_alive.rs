@@ -176,7 +176,7 @@ fn c_3_9_05_c_4_6_02_any_message_counts_as_a_sign_of_life() {
             .unwrap_or_else(|error| panic!("{error}"));
         pair.hand_to_pep();
         assert!(!pair.pep.is_closed());
-        pair.feed_pdp_keep_alive();
+        pair.feed_pdp_report(&handle);
         assert!(!pair.pdp.is_closed());
     }
 }
@@ -303,4 +303,58 @@ fn a_synchronisation_that_does_not_end_is_told() {
     pair.report(&handle, report, cops_codec::session::pep::Outcome::Success);
     pair.pdp_event();
     assert!(matches!(pair.pdp_event(), PdpEvent::Synchronized { .. }));
+}
+
+/// RFC 2748 names no time for a report. Reports are matched to decisions by their order, so that a missing one makes all
+/// later ones ambiguous: the client-type begins anew.
+#[test]
+fn c_3_3_02_a_decision_that_is_not_reported_on_in_time_ends_the_client_type() {
+    let (mut pair, handle) = Pair::installed();
+    pair.push(&handle, "first");
+    pair.push(&handle, "second");
+    let first = pair.pep_decision(&handle, false);
+    pair.pep_decision(&handle, false);
+    pair.pass(Duration::from_secs(59));
+    // Each report gives the next one its time.
+    pair.report(&handle, first, cops_codec::session::pep::Outcome::Success);
+    assert!(matches!(pair.pdp_event(), PdpEvent::Report { .. }));
+    pair.pass(Duration::from_secs(59));
+    pair.assert_quiet();
+    pair.pass(Duration::from_secs(1));
+    let waited = Duration::from_secs(60);
+    assert_eq!(
+        pair.pdp_event(),
+        PdpEvent::ClientClosed {
+            client_type: CT,
+            cause: CloseCause::ReportTimeout { waited },
+            accepted: true,
+            held: false
+        }
+    );
+    let PepEvent::ClientClosed(end) = pair.pep_event() else {
+        panic!()
+    };
+    let error = CopsError::new(ErrorCode::COMMUNICATION_FAILURE);
+    assert_eq!(
+        end.cause,
+        CloseCause::Peer {
+            error,
+            redirect: None
+        }
+    );
+}
+
+#[test]
+fn a_state_that_is_deleted_owes_no_report() {
+    let (mut pair, handle) = Pair::installed();
+    pair.push(&handle, "first");
+    pair.pep_decision(&handle, false);
+    pair.pep_does(PepCommand::Delete {
+        client_type: CT,
+        handle,
+        reason: Reason::new(ReasonCode::TEAR),
+    });
+    assert!(matches!(pair.pdp_event(), PdpEvent::StateDeleted { .. }));
+    pair.pass(Duration::from_secs(600));
+    pair.assert_quiet();
 }

@@ -349,10 +349,10 @@ impl Pair {
         while self.pep.poll_event().is_some() {}
     }
 
-    /// A keep-alive that the PEP's session did not send. The echo is lost.
-    pub(crate) fn feed_pdp_keep_alive(&mut self) {
+    /// The report on a decision that the PEP's own session has sent in vain. What follows from it is lost.
+    pub(crate) fn feed_pdp_report(&mut self, handle: &ClientHandle) {
         self.pdp
-            .handle_frame(self.now, crate::frames::keep_alive())
+            .handle_frame(self.now, crate::frames::report(handle.clone(), true))
             .unwrap();
         while self.pdp.poll_transmit().is_some() {}
     }

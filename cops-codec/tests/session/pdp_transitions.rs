@@ -118,6 +118,7 @@ fn told(event: &PdpEvent) -> String {
         CloseCause::Silence { .. } => "silence",
         CloseCause::OpenTimeout { .. } => "timeout",
         CloseCause::NoClientOpen => "no client",
+        CloseCause::ReportTimeout { .. } => "no report",
         CloseCause::NoKey => "no key",
         CloseCause::Disconnected => "disconnected",
         CloseCause::TransmitFull { .. } => "full",

@@ -109,6 +109,7 @@ fn told(event: &PepEvent) -> String {
         CloseCause::Silence { .. } => "silence",
         CloseCause::OpenTimeout { .. } => "timeout",
         CloseCause::NoClientOpen => "no client",
+        CloseCause::ReportTimeout { .. } => "no report",
         CloseCause::NoKey => "no key",
         CloseCause::Disconnected => "disconnected",
         CloseCause::TransmitFull { .. } => "full",

@@ -159,6 +159,8 @@ pub struct Cops {
     pub accounting_seconds: u16,
     /// How long request-states of a PEP that is gone are kept.
     pub hold_seconds: u32,
+    /// How long a PEP may take to report on a decision.
+    pub report_timeout_seconds: u32,
     /// `frwkPibIncarnationTtl`: how long a PEP keeps plans without a PDP.
     pub plan_lifetime_seconds: u32,
 }

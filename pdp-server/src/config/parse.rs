@@ -432,6 +432,7 @@ fn cops(source: &Source<'_>, raw: Option<&raw::Cops>) -> Result<Cops, ConfigErro
         keep_alive_seconds: 10,
         accounting_seconds: 10,
         hold_seconds: 600,
+        report_timeout_seconds: 60,
         plan_lifetime_seconds: 86_400,
     };
     let Some(raw) = raw else { return Ok(DEFAULT) };
@@ -447,6 +448,11 @@ fn cops(source: &Source<'_>, raw: Option<&raw::Cops>) -> Result<Cops, ConfigErro
             0..=u16::MAX,
         )?,
         hold_seconds: source.within(&raw.hold_seconds, DEFAULT.hold_seconds, 1..=604_800)?,
+        report_timeout_seconds: source.within(
+            &raw.report_timeout_seconds,
+            DEFAULT.report_timeout_seconds,
+            1..=3_600,
+        )?,
         plan_lifetime_seconds: source.within(
             &raw.plan_lifetime_seconds,
             DEFAULT.plan_lifetime_seconds,

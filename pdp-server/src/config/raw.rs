@@ -172,5 +172,6 @@ pub(super) struct Cops {
     pub(super) keep_alive_seconds: Option<Spanned<u16>>,
     pub(super) accounting_seconds: Option<Spanned<u16>>,
     pub(super) hold_seconds: Option<Spanned<u32>>,
+    pub(super) report_timeout_seconds: Option<Spanned<u32>>,
     pub(super) plan_lifetime_seconds: Option<Spanned<u32>>,
 }

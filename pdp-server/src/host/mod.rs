@@ -62,6 +62,8 @@ pub struct HostConfig {
     pub addresses: Vec<PdpAddress>,
     /// How long a connection may last without a first OPN.
     pub first_open_timeout: Duration,
+    /// How long the report on a decision may take.
+    pub report_timeout: Duration,
     /// How long request-states of a PEP that is gone are kept.
     pub hold_time: Duration,
     /// Client-types of PEPs that are kept at a time.
@@ -146,6 +148,7 @@ impl Host {
         addresses.extend(local.map(PdpAddress::from));
         let mut config = PdpConfig::new(modules.client_types(), addresses);
         config.first_open_timeout = self.config.first_open_timeout;
+        config.report_timeout = self.config.report_timeout;
         config.wire_limits = self.config.wire_limits;
         config.integrity = self
             .integrity

@@ -188,6 +188,7 @@ impl Node {
         let host_config = HostConfig {
             addresses: vec![PdpAddress::from(listen)],
             first_open_timeout: Duration::from_millis(config.listen.open_timeout_millis),
+            report_timeout: Duration::from_secs(u64::from(config.cops.report_timeout_seconds)),
             hold_time: Duration::from_secs(u64::from(config.cops.hold_seconds)),
             max_held: limits::MAX_PEPS,
             wire_limits,

@@ -94,6 +94,9 @@ impl PdpSession {
         for scope in client.synchronizations.scopes() {
             self.timers.clear(&Timer::Synchronize(client_type, scope.clone()));
         }
+        for handle in client.states.keys() {
+            self.timers.clear(&Timer::Report(client_type, handle.clone()));
+        }
         let accepted = client.is_open();
         let mut held = false;
         if accepted
@@ -144,6 +147,8 @@ fn outlives(cause: &CloseCause) -> bool {
         | CloseCause::Command(_)
         | CloseCause::OpenTimeout { .. }
         | CloseCause::NoClientOpen
+        // What the PEP made of the decisions is not known.
+        | CloseCause::ReportTimeout { .. }
         | CloseCause::Unanswerable(_) => false,
     }
 }

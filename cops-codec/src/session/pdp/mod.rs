@@ -66,6 +66,10 @@ pub struct PdpConfig {
     pub idle_timeout: Duration,
     /// After which time a synchronisation is called overdue. Default 60 s.
     pub synchronize_timeout: Duration,
+    /// How long the RPT of a decision may be awaited, from the decision or the RPT before it. RFC 2748 names no such time;
+    /// reports are matched to decisions by their order, so that a missing one makes all later ones ambiguous: the
+    /// client-type is closed with error 9, and the PEP begins anew. Default 60 s.
+    pub report_timeout: Duration,
     /// Message Integrity (RFC 2748 4.1); `None` if it is not offered. Default `None`.
     pub integrity: Option<PdpIntegrity>,
     /// Bounds of a message, both ways.
@@ -84,6 +88,7 @@ impl PdpConfig {
             first_open_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(5),
             synchronize_timeout: Duration::from_secs(60),
+            report_timeout: Duration::from_secs(60),
             integrity: None,
             wire_limits: Limits::DEFAULT,
             limits: SessionLimits::DEFAULT,
@@ -122,6 +127,7 @@ enum Timer {
     FirstOpen,
     Idle,
     Synchronize(ClientType, Option<ClientHandle>),
+    Report(ClientType, ClientHandle),
 }
 
 impl PdpSession {
@@ -267,6 +273,13 @@ impl PdpSession {
                     self.link
                         .emit(PdpEvent::SynchronizationOverdue { client_type, handle });
                 }
+                Timer::Report(client_type, _) => {
+                    let cause = CloseCause::ReportTimeout {
+                        waited: self.config.report_timeout,
+                    };
+                    let error = CopsError::new(ErrorCode::COMMUNICATION_FAILURE);
+                    self.close_client(client_type, cause, Some((error, None)));
+                }
             }
         }
     }
@@ -397,6 +410,16 @@ impl PdpSession {
     fn next_id(&mut self) -> u64 {
         self.next_id = self.next_id.wrapping_add(1);
         self.next_id
+    }
+
+    /// A decision was sent, or a report came: the time for the next report begins, or there is none to wait for.
+    fn await_report(&mut self, client_type: ClientType, handle: &ClientHandle, anew: bool) {
+        let timer = Timer::Report(client_type, handle.clone());
+        if self.unreported_decisions(client_type, handle) == 0 {
+            self.timers.clear(&timer);
+        } else if anew || !self.timers.is_set(&timer) {
+            self.timers.set(timer, self.now.after(self.config.report_timeout));
+        }
     }
 
     /// Any message shows that the connection works (RFC 2748 4.6).

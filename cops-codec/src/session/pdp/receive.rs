@@ -269,6 +269,7 @@ impl PdpSession {
                 self.link.counters.unasked += 1;
                 return;
             }
+            self.await_report(client_type, &message.handle, true);
             decision
         } else {
             None
@@ -294,6 +295,7 @@ impl PdpSession {
         let handle = message.handle;
         client.synchronizations.seen(&handle);
         if client.states.remove(&handle).is_some() {
+            self.timers.clear(&Timer::Report(client_type, handle.clone()));
             self.link.emit(PdpEvent::StateDeleted {
                 client_type,
                 handle: handle.clone(),
@@ -331,6 +333,7 @@ impl PdpSession {
         for handle in &dropped {
             client.states.remove(handle);
             client.synchronizations.seen(handle);
+            self.timers.clear(&Timer::Report(client_type, handle.clone()));
         }
         self.timers.clear(&Timer::Synchronize(client_type, scope.clone()));
         self.link.emit(PdpEvent::Synchronized {

@@ -136,6 +136,7 @@ impl PdpSession {
         if !state.installed && state.undecided.is_empty() {
             client.states.remove(handle);
         }
+        self.await_report(client_type, handle, false);
     }
 
     pub(super) fn send_unsolicited(
@@ -167,10 +168,13 @@ impl PdpSession {
             .applies_to(decisions.iter().map(|decision| decision.context));
         let report = reported.then_some(id);
         let body = DecisionBody::Decisions(decisions);
-        let frame = self.link.encode(&decision(client_type, false, handle, body))?;
+        let frame = self
+            .link
+            .encode(&decision(client_type, false, handle.clone(), body))?;
         self.link.check_room(&frame)?;
         self.link.queue(frame);
         state.unreported.extend(report);
+        self.await_report(client_type, &handle, false);
         Ok(Done::Decided { report })
     }
 
