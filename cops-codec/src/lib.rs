@@ -14,6 +14,7 @@
 //! | [`integrity`] | message Integrity: keys, digests, initial sequence numbers (RFC 2748 2.2.16, 4.2, 5) |
 //! | [`provisioning`], [`client_type`] | COPS-PR instances and the rows of the client-types known here |
 //! | `tokio_codec` | the framing as a `tokio_util` codec (feature `tokio`) |
+//! | `tls` | certificates and TLS 1.3 for COPS over TLS, RFC 4261 (feature `tls`) |
 //! | [`session`] | the protocol's behaviour at either end, as a value that is fed and drained |
 //!
 //! ```
@@ -38,6 +39,8 @@ pub mod limits;
 pub mod message;
 pub mod provisioning;
 pub mod session;
+#[cfg(feature = "tls")]
+pub mod tls;
 #[cfg(feature = "tokio")]
 pub mod tokio_codec;
 pub mod wire;

@@ -69,10 +69,24 @@ pub enum PeerFault {
     /// OPN for client-type 0 comes before all others, and once (RFC 2748 4.1).
     #[error("expected OPN for client-type 0 before any other, found it after one")]
     LateSecurityNegotiation,
-    /// OPN for client-type 0 asks for a security that this end does not offer.
+    /// This end goes on over TLS alone (RFC 4261 11).
+    #[error("expected the negotiation of TLS (RFC 4261), found a message without it")]
+    TlsRequired,
+    /// Integrity-TLS stands where RFC 4261 4.1 does not let it.
     #[error(
-        "expected an OPN for a client-type, found a request for message security, which is not offered here"
+        "expected Integrity-TLS in OPN or CAT for client-type 0 alone, found it in {op_code} for {client_type}"
     )]
+    MisplacedTls {
+        /// The message.
+        op_code: OpCode,
+        /// Its client-type.
+        client_type: ClientType,
+    },
+    /// Something that is no handshake came after TLS was agreed on (RFC 4261 5.2).
+    #[error("expected a TLS handshake after the CAT for client-type 0, found something else")]
+    BeforeHandshake,
+    /// OPN for client-type 0 asks for a security that this end does not offer.
+    #[error("expected an OPN for a client-type, found a request for a security that is not offered here")]
     SecurityNotOffered,
     /// A message is not known to come from the other end (RFC 2748 4.1).
     #[error("message security: {0}")]

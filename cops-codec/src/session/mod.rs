@@ -114,6 +114,7 @@ pub mod pep;
 mod random;
 mod time;
 mod timers;
+pub mod tls;
 
 pub use self::{
     command::{CommandError, DecisionId, ReportRule, RequestId},

@@ -73,7 +73,7 @@ pub enum Integrity {
 
 impl Integrity {
     pub(crate) const HMAC: CType = CType(1);
-    pub(super) const TLS: CType = CType(2);
+    pub(crate) const TLS: CType = CType(2);
 
     /// Octets before the digest.
     pub(crate) const HMAC_FIXED_OCTETS: usize = 8;

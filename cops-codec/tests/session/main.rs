@@ -16,5 +16,6 @@ mod resume;
 mod rules;
 mod synchronize;
 mod table;
+mod tls;
 mod views;
 mod world;

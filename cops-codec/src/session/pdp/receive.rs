@@ -16,12 +16,16 @@ use crate::{
     session::{
         command::RequestId,
         fault::{CloseCause, PeerFault},
+        tls,
     },
     wire::{ClientHandle, ClientType, CopsError, ErrorCode, OpCode, Role},
 };
 
 impl PdpSession {
     pub(super) fn receive(&mut self, message: Message, frame: &Frame) {
+        if let Some((fault, answer)) = tls::refuse_object(&message) {
+            return self.answer_fault(fault, answer);
+        }
         match message {
             Message::ClientOpen(message) if message.client_type == ClientType::CONNECTION => {
                 self.receive_security(message, frame);

@@ -11,6 +11,7 @@ use crate::{
         command::is_within,
         fault::{CloseCause, PeerFault},
         time::Moment,
+        tls,
     },
     wire::{
         ClientHandle, ClientType, CommandCode, Context, CopsError, ErrorCode, OpCode, Reason, ReasonCode,
@@ -20,6 +21,9 @@ use crate::{
 
 impl PepSession {
     pub(super) fn receive(&mut self, now: Moment, message: Message) {
+        if let Some((fault, answer)) = tls::refuse_object(&message) {
+            return self.answer_fault(now, fault, answer);
+        }
         match message {
             Message::Decision(message) => self.receive_decision(now, message),
             Message::SynchronizeStateRequest(message) => self.receive_synchronize(now, message),
