@@ -174,3 +174,18 @@ pub fn make_room() -> Scenario {
                 .movable_to(&["c1"]),
         )
 }
+
+/// Three servers, of which only `a1` loses its mains. Its gold set can move to `b1`, and its bronze one to `c1`: both have
+/// room from the first, so that one step can shift both.
+pub fn two_receivers() -> Scenario {
+    by_qos(classes())
+        .server(Server::new("a1", "feedA"))
+        .server(Server::new("b1", "feedB"))
+        .server(Server::new("c1", "feedB"))
+        .reserve(Reserve::new("upsA", "a1", 12.0))
+        .reserve(Reserve::new("upsB", "b1", 12.0))
+        .reserve(Reserve::new("upsC", "c1", 12.0))
+        .line(Line::new("tie", &["upsA", "upsB", "upsC"], &["a1", "b1", "c1"]))
+        .activity(Activity::new("ledger", "a1", 80).qos("gold").movable_to(&["b1"]))
+        .activity(Activity::new("batch", "a1", 60).qos("bronze").movable_to(&["c1"]))
+}

@@ -13,9 +13,20 @@ fn c01_a_reserve_of_lower_priority_is_diverted_when_the_power_is_interrupted() {
         ("ups2", "s2"),
         ("s1", "left"),
     );
-    // Nothing but the sets' priority tells the two servers apart: the other way round, it is the other reserve.
+    // The other way round, it is the other reserve.
     assert_diverts(
         &scenarios::pair_by_qos("bronze", "gold"),
+        ("ups1", "s1"),
+        ("s2", "right"),
+    );
+    // Where nothing at all but the sets' priority tells the two servers apart, it still decides.
+    assert_diverts(
+        &scenarios::pair_with_priorities(900, 100),
+        ("ups2", "s2"),
+        ("s1", "left"),
+    );
+    assert_diverts(
+        &scenarios::pair_with_priorities(100, 900),
         ("ups1", "s1"),
         ("s2", "right"),
     );

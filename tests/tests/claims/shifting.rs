@@ -1,6 +1,7 @@
 //! Activities that go elsewhere: C8, C11, and the granted form of the first claim.
 
 use pdp_server::engine::state::Record;
+use power_policy::plan::Stage;
 use power_policy::plant::ServerPower;
 use system_tests::cluster::scenarios;
 
@@ -57,9 +58,50 @@ fn c11_high_priority_activities_are_shifted_to_operational_servers() {
 }
 
 /// The granted form of the first claim: in one step the high-priority group goes to a first server, and a low-priority
-/// activity to another one.
+/// activity to another one. One stage of one plan holds both shifts.
 #[test]
 fn granted_form_high_to_a_first_server_and_low_to_another_in_one_step() {
+    let mut cluster = quiet(&scenarios::two_receivers());
+    cluster.fail_mains("feedA").unwrap();
+    cluster
+        .run_until(
+            "high runs on the first server and low on another",
+            5 * MINUTE,
+            |c| runs_on(c, "ledger") == ["b1"] && runs_on(c, "batch") == ["c1"],
+        )
+        .unwrap();
+    for activity in ["ledger", "batch"] {
+        assert_eq!(
+            ride(&cluster, activity),
+            cluster.now_millis() - mains_failed_at(&cluster),
+            "{activity} never stopped"
+        );
+    }
+    let carried_out = |stage: &&Stage, generation: u64| {
+        cluster.journal().iter().any(|record| match record {
+            Record::Released {
+                generation: of,
+                stage: order,
+                ..
+            } => (*of, *order) == (generation, stage.order),
+            _ => false,
+        })
+    };
+    let both = cluster.journal().iter().any(|record| match record {
+        Record::Plan { in_force, .. } => in_force.plan.central_stages().any(|stage| {
+            wire::takes_in(stage, "ledger", "b1")
+                && wire::takes_in(stage, "batch", "c1")
+                && carried_out(&stage, in_force.generation)
+        }),
+        _ => false,
+    });
+    assert!(both, "{}", cluster.report());
+    assert_sound(&cluster);
+}
+
+/// The same where the first server has room for the high group only when a low activity has left it.
+#[test]
+fn granted_form_low_makes_room_for_high() {
     let mut cluster = quiet(&scenarios::make_room());
     cluster.fail_mains("feedA").unwrap();
     cluster
@@ -76,8 +118,8 @@ fn granted_form_high_to_a_first_server_and_low_to_another_in_one_step() {
     );
     let both = cluster.journal().iter().any(|record| match record {
         Record::Plan { in_force, .. } => {
-            let plan = &in_force.plan;
-            wire::takes_in(plan, "ledger", "b1") && wire::takes_in(plan, "batch", "c1")
+            let takes = |taken, by| in_force.plan.stages.iter().any(|s| wire::takes_in(s, taken, by));
+            takes("ledger", "b1") && takes("batch", "c1")
         }
         _ => false,
     });

@@ -5,7 +5,7 @@ use cops_codec::message::DecisionBody;
 use cops_codec::provisioning::binding::Bindings;
 use cops_codec::wire::ClientSi;
 use cops_codec::{Limits, Message};
-use power_policy::plan::{Plan, StepKind, Verb};
+use power_policy::plan::{Stage, StepKind, Verb};
 use system_tests::cluster::{Captured, Cluster, End};
 
 /// The message of a capture, by the codec's own reading.
@@ -101,12 +101,11 @@ pub(crate) fn chemistry_told(cluster: &Cluster, reserve: &str) -> Option<String>
         })
 }
 
-/// Whether a plan has a server take an activity in.
-pub(crate) fn takes_in(plan: &Plan, taken: &str, by: &str) -> bool {
+/// Whether a stage has a server take an activity in.
+pub(crate) fn takes_in(stage: &Stage, taken: &str, by: &str) -> bool {
     let is_it = |kind: &StepKind| {
         matches!(kind, StepKind::Activity { activity, server, verb: Verb::TakeIn, .. }
             if activity.as_str() == taken && server.as_str() == by)
     };
-    let mut steps = plan.stages.iter().flat_map(|stage| &stage.steps);
-    steps.any(|step| is_it(&step.kind))
+    stage.steps.iter().any(|step| is_it(&step.kind))
 }
