@@ -87,3 +87,70 @@ fn stops_in_words_only_are_failures_and_nothing_runs_wild() {
         .find(|e| e.text.starts_with("done") && e.text.contains(": stop "));
     assert_eq!(done, None, "nothing has stopped");
 }
+
+/// A set moves as one: where one of its activities cannot be taken in, the others are stopped again at the receiver, and
+/// all run on where they were.
+#[test]
+fn a_set_of_which_one_cannot_be_taken_in_stays_whole_where_it_was() {
+    let mut cluster = Cluster::new(&scenarios::set_of_two(), 1).unwrap();
+    cluster
+        .break_driver("b1", "ledger-web", Fault::DoesNotStart)
+        .unwrap();
+    cluster.pass(20_000).unwrap();
+    cluster.fail_mains("feedA").unwrap();
+    let on = |c: &Cluster, activity: &str| -> Vec<String> {
+        let reports = c.plant(|plant| plant.activity_reports());
+        let report = reports.iter().find(|r| *r.activity == *activity).unwrap();
+        report.running_on.iter().map(ToString::to_string).collect()
+    };
+    let of_copy = |c: &Cluster| -> Vec<&'static str> {
+        let at_b1 = |server: &str, activity: &str| server == "b1" && activity == "ledger-db";
+        c.plant_events()
+            .iter()
+            .filter_map(|event| match &event.kind {
+                PlantEventKind::ActivityStarted { server, activity } if at_b1(server, activity) => Some("up"),
+                PlantEventKind::ActivityStopped { server, activity, .. } if at_b1(server, activity) => {
+                    Some("stopped")
+                }
+                _ => None,
+            })
+            .collect()
+    };
+    let mut always_at_home = true;
+    cluster
+        .run_until(
+            "one of the two is up there, and is stopped again",
+            2 * MINUTE,
+            |c| {
+                always_at_home &= on(c, "ledger-db").contains(&"a1".to_owned());
+                of_copy(c).starts_with(&["up", "stopped"])
+            },
+        )
+        .unwrap();
+    let until = cluster.now_millis() + MINUTE;
+    cluster
+        .run_until("a minute has passed", 2 * MINUTE, |c| {
+            for activity in ["ledger-db", "ledger-web"] {
+                always_at_home &= on(c, activity).contains(&"a1".to_owned());
+            }
+            c.now_millis() >= until
+        })
+        .unwrap();
+    assert!(always_at_home, "{}", cluster.report());
+    assert_eq!(on(&cluster, "ledger-db"), ["a1"], "{}", cluster.report());
+    let attempts = cluster
+        .events()
+        .iter()
+        .filter(|e| e.subject == "ledger-web" && e.text.contains("does not start"))
+        .count();
+    assert!(
+        attempts <= usize::try_from(MAX_ACTION_FAILURES).unwrap(),
+        "{attempts}"
+    );
+    let attempts = u32::try_from(of_copy(&cluster).len()).unwrap() / 2;
+    assert!(
+        (1..=MAX_ACTION_FAILURES).contains(&attempts),
+        "{}",
+        cluster.report()
+    );
+}

@@ -175,6 +175,9 @@ impl Engine {
                     }
                     track.host = only.server.clone();
                     track.moving_to = None;
+                } else if track.moving_to.is_some() && !self.is_taken_in(&only.name) {
+                    // The receiver has it no more, and nobody is about to take it in.
+                    track.moving_to = None;
                 }
             }
             several => {
@@ -206,6 +209,13 @@ impl Engine {
             track.home = track.host.clone();
         }
         (track, news, double)
+    }
+
+    /// Whether a step that takes an activity in is under way.
+    fn is_taken_in(&self, activity: &Name) -> bool {
+        self.execution.is_under_way(
+            |kind| matches!(kind, StepKind::Activity { activity: a, verb: Verb::TakeIn, .. } if a == activity),
+        )
     }
 
     fn tell(&mut self, activity: &Name, track: &Track, news: News) {

@@ -31,11 +31,44 @@ impl Engine {
                 ActionOutcome::Failed(reason) => (Outcome::Failed, reason),
                 ActionOutcome::Refused(reason) => (Outcome::Refused, reason),
             };
-            if running.steps.is_empty() {
+            if let Some((step, reason)) = running.takes_back {
+                self.settle(
+                    step,
+                    StepRecord {
+                        outcome: Outcome::Failed,
+                        millis,
+                        reason,
+                    },
+                );
+            } else if running.steps.is_empty() {
                 self.tell(EngineEvent::Told(format!(
                     "{}: {outcome:?}: {reason}",
                     running.kind.subject()
                 )));
+            }
+            match &running.kind {
+                ActionKind::Start {
+                    activity,
+                    moved: true,
+                } if outcome == Outcome::Done => {
+                    self.taken_in.insert(activity.clone());
+                }
+                ActionKind::Start { activity, .. } | ActionKind::Stop { activity, .. } => {
+                    self.taken_in.remove(activity);
+                }
+                _ => {}
+            }
+            if outcome == Outcome::Done
+                && running.steps.is_empty()
+                && let (Some(reason), ActionKind::Start { activity, .. }) =
+                    (&running.abandoned, &running.kind)
+            {
+                self.tell(EngineEvent::Told(format!("{}: {reason}", running.kind.subject())));
+                let stop = ActionKind::Stop {
+                    activity: activity.clone(),
+                    moved: true,
+                };
+                self.start_action(now, stop, None);
             }
             for step in running.steps {
                 self.settle(
@@ -83,6 +116,70 @@ impl Engine {
                     reason,
                 },
             );
+        }
+    }
+
+    /// A placement moves as one: where one of its activities cannot be taken in, those that are up are stopped again. Their
+    /// source has not stopped. The plan does not name placements; what a stage brings from one server to another is taken
+    /// for one, so that more may be stopped again than has to be, and the PDP plans anew.
+    pub(super) fn take_back(&mut self, now: Millis) {
+        let Some(execution) = &self.execution else {
+            return;
+        };
+        let mut backs: Vec<(ActivityKey, StepId, String)> = Vec::new();
+        let mut abandoned: Vec<(StepId, String)> = Vec::new();
+        for stage in &execution.plan.stages {
+            let takes = stage.steps.iter().filter_map(|step| match &step.kind {
+                StepKind::Activity {
+                    activity,
+                    server,
+                    verb: Verb::TakeIn,
+                    peer: Some(peer),
+                    ..
+                } => Some((step.id, activity, server, peer)),
+                _ => None,
+            });
+            let takes: Vec<_> = takes.collect();
+            for (id, failed, server, peer) in &takes {
+                let has_failed = execution
+                    .records
+                    .get(id)
+                    .is_some_and(|r| r.outcome.is_final() && r.outcome != Outcome::Done);
+                if !has_failed {
+                    continue;
+                }
+                let reason = format!("it is stopped again: {failed} could not be taken in with it");
+                let siblings = takes.iter().filter(|(_, _, s, p)| s == server && p == peer);
+                for (sibling, activity, ..) in siblings {
+                    let key = ActivityKey {
+                        activity: (*activity).clone(),
+                        server: (*server).clone(),
+                    };
+                    if !execution.is_settled(*sibling) {
+                        abandoned.push((*sibling, reason.clone()));
+                    } else if self.taken_in.contains(&key) {
+                        backs.push((key, *sibling, reason.clone()));
+                    }
+                }
+            }
+        }
+        // What is being started cannot be broken off; it may be up only when this plan has been replaced.
+        for (step, reason) in abandoned {
+            if let Some(running) = self.running.values_mut().find(|r| r.steps.contains(&step)) {
+                running.abandoned = Some(reason);
+            }
+        }
+        for (activity, step, reason) in backs {
+            if self.taken_in.remove(&activity) {
+                let kind = ActionKind::Stop {
+                    activity,
+                    moved: true,
+                };
+                self.start_action(now, kind.clone(), None);
+                if let Some(running) = self.running.values_mut().find(|r| !r.timed_out && r.kind == kind) {
+                    running.takes_back = Some((step, reason));
+                }
+            }
         }
     }
 
@@ -382,6 +479,8 @@ impl Engine {
         let same = self.running.values_mut().find(|r| !r.timed_out && r.kind == kind);
         if let Some(running) = same {
             running.steps.extend(step);
+            // It is wanted after all.
+            running.abandoned = None;
         } else {
             let id = ActionId(self.next_action);
             self.next_action += 1;
@@ -399,6 +498,8 @@ impl Engine {
                     started: now,
                     deadline,
                     steps,
+                    takes_back: None,
+                    abandoned: None,
                     timed_out: false,
                 },
             );

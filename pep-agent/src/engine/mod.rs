@@ -108,6 +108,10 @@ struct Running {
     deadline: Millis,
     /// Steps of the plan in force that wait for it; a newer plan's equal step joins, a replaced plan's leaves.
     steps: Vec<StepId>,
+    /// The take-in that this stop takes back, with the reason.
+    takes_back: Option<(StepId, String)>,
+    /// A start that is to be stopped again as soon as it is up, with the reason.
+    abandoned: Option<String>,
     /// Its steps have timed out already; the subject is free for others, and a late outcome still counts.
     timed_out: bool,
 }
@@ -127,6 +131,8 @@ pub struct Engine {
     next_result: u32,
     running: BTreeMap<ActionId, Running>,
     next_action: u64,
+    /// Activities that this agent has taken in, and that are up, of whatever plan.
+    taken_in: BTreeSet<facts::ActivityKey>,
     /// Servers on which the agent has stopped its activities by itself, in this interruption.
     held_back: BTreeSet<Name>,
     actions: VecDeque<Action>,
@@ -151,6 +157,7 @@ impl Engine {
             next_result: 1,
             running: BTreeMap::new(),
             next_action: 1,
+            taken_in: BTreeSet::new(),
             held_back: BTreeSet::new(),
             actions: VecDeque::new(),
             events: VecDeque::new(),
@@ -334,6 +341,7 @@ impl Engine {
         self.running.retain(|_, running| !running.timed_out);
         for running in self.running.values_mut() {
             running.steps.clear();
+            running.takes_back = None;
         }
         let first_result = self.next_result;
         self.next_result = after(first_result, plan.steps().count());
@@ -354,6 +362,7 @@ impl Engine {
         if self.execution.take().is_some() {
             for running in self.running.values_mut() {
                 running.steps.clear();
+                running.takes_back = None;
             }
             self.revision += 1;
         }
@@ -447,6 +456,7 @@ impl Engine {
             self.release_locally(now);
             self.hold_back(now);
         }
+        self.take_back(now);
         self.execute(now);
     }
 

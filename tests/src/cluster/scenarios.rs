@@ -189,3 +189,16 @@ pub fn two_receivers() -> Scenario {
         .activity(Activity::new("ledger", "a1", 80).qos("gold").movable_to(&["b1"]))
         .activity(Activity::new("batch", "a1", 60).qos("bronze").movable_to(&["c1"]))
 }
+
+/// Two feeders. A gold set of two activities on `a1` can move to `b1`, as one.
+pub fn set_of_two() -> Scenario {
+    let ledger = |name: &str| Activity::new(name, "a1", 50).qos("gold").movable_to(&["b1"]);
+    by_qos(classes())
+        .server(Server::new("a1", "feedA"))
+        .server(Server::new("b1", "feedB"))
+        .reserve(Reserve::new("upsA", "a1", 12.0))
+        .reserve(Reserve::new("upsB", "b1", 12.0))
+        .line(Line::new("tie", &["upsA", "upsB"], &["a1", "b1"]))
+        .activity(ledger("ledger-db"))
+        .activity(ledger("ledger-web"))
+}
