@@ -296,6 +296,7 @@ fn reserve(input: &mut Input<'_>, figures: &mut Figures, at: usize, servers: usi
         cutoff_millijoules: figures.number(input, 100_000_000),
         max_discharge_milliwatts: figures.number(input, 1_500_000),
         efficiency_permille: figures.small(input, 928),
+        reference_milliwatts: 0,
         peukert_permille: if figures.wild {
             figures.small(input, 1_150)
         } else {

@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::ClusterSpec;
 use common::generate::generate;
 use common::survey::{Tally, clusters, seeds, show, survey};
 use power_policy::checker::check;
@@ -13,13 +14,20 @@ use power_policy::planner::plan;
 const SEEDS: u64 = 12;
 
 fn seed(seed: u64, rough: bool, tally: &mut Tally) {
+    bent(seed, rough, |_| (), tally);
+}
+
+/// Plans for the clusters of a seed, after something has been done to them.
+fn bent(seed: u64, rough: bool, bend: impl Fn(&mut ClusterSpec), tally: &mut Tally) {
     for traits in clusters(seed, rough) {
         for mode in [Mode::Default, Mode::Survive] {
             let policy = PowerPolicy {
                 mode,
                 ..PowerPolicy::default()
             };
-            let snapshot = generate(&traits).build();
+            let mut spec = generate(&traits);
+            bend(&mut spec);
+            let snapshot = spec.build();
             let plan = plan(&snapshot, None, &policy);
             tally.cases += 1;
             for v in check(&snapshot, &plan, &policy) {
@@ -41,4 +49,28 @@ fn smooth_clusters_get_plans_without_a_violation() {
 #[test]
 fn rough_clusters_get_plans_without_a_violation() {
     survey(seeds(20..20 + SEEDS), |s, tally| seed(s, true, tally)).conclude("rough");
+}
+
+/// Every fifth reserve is at its cut-off, and the lines are quick enough to carry its server from the first instant.
+#[test]
+fn clusters_with_dead_reserves_behind_quick_lines_get_plans_without_a_violation() {
+    let dead = |spec: &mut ClusterSpec| {
+        for reserve in spec.reserves.iter_mut().skip(1).step_by(5) {
+            reserve.0.charge_millijoules = reserve.0.cutoff_millijoules;
+        }
+    };
+    survey(seeds(40..40 + SEEDS), |s, tally| bent(s, false, dead, tally)).conclude("dead reserves");
+}
+
+#[test]
+fn drills_get_plans_without_a_violation() {
+    let drill = |spec: &mut ClusterSpec| {
+        if let Some(outage) = &mut spec.outage {
+            outage.cause = Cause::Drill;
+        }
+    };
+    survey(seeds(60..60 + SEEDS), |s, tally| {
+        bent(s, s % 2 == 0, drill, tally)
+    })
+    .conclude("drills");
 }

@@ -399,3 +399,28 @@ fn restoration_starts_hosts_then_classes_from_the_highest_down_behind_a_gate() {
     // What was lent goes home first.
     assert_eq!(diverts(&plan).first().map(|d| (d.0, d.4)), Some((0, 0)), "{plan}");
 }
+
+#[test]
+fn a_drill_switches_nothing_at_once_and_leaves_nothing_to_do_alone() {
+    let mut c = four_servers();
+    c.blackout();
+    c.outage(Phase::Interrupted, Cause::Drill, 5_000);
+    let plan = checked(&c.build());
+    assert_eq!(plan.local_stages().count(), 0, "{plan}");
+    assert!(plan.stages.iter().all(|s| s.order > 0), "{plan}");
+    assert!(plan.central_stages().count() > 3, "{plan}");
+}
+
+#[test]
+fn the_reference_power_of_a_reserve_tells_how_long_it_lasts() {
+    // 200 W from a reserve with an exponent of 1.2: at a reference power of 400 W it is linear; at one of 25 W, 217 W
+    // before the inverter drain it 1.54 times as fast.
+    let lasts = |reference_watts: u64| {
+        let mut c = single(100);
+        let reserve = &mut c.reserves[0].0;
+        (reserve.peukert_permille, reserve.reference_milliwatts) = (1_200, reference_watts * W);
+        ride(&checked(&c.blackout().build()), 50).unwrap() as f64
+    };
+    let (linear, steep) = (lasts(400), lasts(25));
+    assert!((1.45..1.65).contains(&(linear / steep)), "{linear} {steep}");
+}

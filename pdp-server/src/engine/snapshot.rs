@@ -353,6 +353,8 @@ impl<'a> Sources<'a> {
                 max_discharge_milliwatts: fact.max_discharge_milliwatts,
                 efficiency_permille: fact.efficiency_permille,
                 peukert_permille: fact.peukert_permille,
+                // The rows do not tell it.
+                reference_milliwatts: 0,
                 state,
                 fan_out: fact.fan_out,
                 source: fact.source,

@@ -72,6 +72,10 @@ pub struct Reserve {
     pub efficiency_permille: u32,
     /// Exponent of the capacity at high discharge; 1000 for a linear store.
     pub peukert_permille: u32,
+    /// Power before the inverter up to which the whole capacity can be drawn, and above which the exponent takes its part;
+    /// 0 where it is not known (see [`Self::rated_milliwatts`]).
+    #[serde(default)]
+    pub reference_milliwatts: u64,
     /// State of the store.
     pub state: ReserveState,
     /// How many servers it may feed at one time; 0 means no limit.
@@ -97,6 +101,16 @@ impl Reserve {
         match self.state {
             ReserveState::Fault => 0,
             _ => self.charge_millijoules.saturating_sub(self.cutoff_millijoules),
+        }
+    }
+
+    /// The reference power of the exponent: the one that is told, or else the power that empties the full store in an hour,
+    /// at which makers of UPS batteries commonly rate theirs.
+    pub fn rated_milliwatts(&self) -> u64 {
+        const HOUR_SECONDS: u64 = 3_600;
+        match self.reference_milliwatts {
+            0 => self.capacity_millijoules / HOUR_SECONDS,
+            told => told,
         }
     }
 

@@ -14,6 +14,8 @@ use super::script::SAME_CAP;
 
 /// Caps exceed the draw by this, so that a load that is a little higher than told is still carried by the lines.
 const HEADROOM: f64 = 1.1;
+/// The same where there is no more to be had.
+const LEAST_HEADROOM: f64 = 1.01;
 /// Part of a limit that is given out: caps that need to change but little stay as they are, so their sum may be off by
 /// as much.
 const SPARED: f64 = 1.0 - SAME_CAP;
@@ -41,6 +43,8 @@ pub(super) struct Now<'a> {
 struct Limits {
     line: Vec<f64>,
     store: Vec<f64>,
+    /// What each reserve's own servers draw.
+    home: Vec<f64>,
     fan_in: Vec<BTreeSet<usize>>,
     fan_out: Vec<BTreeSet<usize>>,
     taken: Vec<bool>,
@@ -67,6 +71,14 @@ impl Limits {
         self.store[store] -= watts;
     }
 
+    /// What is left without what is spared for changes that are not worth a switch, and for loads a little higher than told.
+    fn last_room(&self, cluster: &Cluster<'_>, link: usize, store: usize) -> f64 {
+        let line = self.line[link] + cluster.links[link].max_watts * (1.0 - SPARED);
+        let most = cluster.stores[store].max_watts * (1.0 - SPARED);
+        let store = self.store[store] + most + self.home[store] * (HEADROOM - LEAST_HEADROOM);
+        line.min(store).max(0.0)
+    }
+
     fn room(&self, link: usize, store: usize) -> f64 {
         self.line[link].min(self.store[store]).max(0.0)
     }
@@ -74,22 +86,27 @@ impl Limits {
 
 /// The feeds that are to stand from now on, and why some promise cannot be kept yet.
 pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
+    let home: Vec<f64> = cluster
+        .stores
+        .iter()
+        .map(|r| {
+            let homes = r
+                .homes
+                .iter()
+                .filter(|s| cluster.nodes[**s].supply != Supply::Dark);
+            homes.map(|s| now.load[*s]).sum()
+        })
+        .collect();
     let mut limits = Limits {
         line: cluster.links.iter().map(|l| l.max_watts * SPARED).collect(),
         store: cluster
             .stores
             .iter()
-            .map(|r| {
-                let home: f64 = r
-                    .homes
-                    .iter()
-                    .filter(|s| cluster.nodes[**s].supply != Supply::Dark)
-                    .map(|s| now.load[*s])
-                    .sum();
-                // A load at home that is a little higher than told must not starve.
-                r.max_watts * SPARED - home * HEADROOM
-            })
+            .zip(&home)
+            // A load at home that is a little higher than told must not starve.
+            .map(|(r, home)| r.max_watts * SPARED - home * HEADROOM)
             .collect(),
+        home,
         fan_in: vec![BTreeSet::new(); cluster.nodes.len()],
         fan_out: vec![BTreeSet::new(); cluster.stores.len()],
         taken: vec![false; cluster.links.len()],
@@ -108,23 +125,28 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
             .map(|r| now.energy[*r])
             .sum::<f64>()
     };
-    // By class; of one class, whose own reserves end first.
-    let mut by_server: BTreeMap<(usize, u64, usize), Vec<&Loan>> = BTreeMap::new();
+    // Who has nothing of its own comes first, since all others can wait; then by class; of one class, whose own reserves
+    // end first.
+    let place = |s: usize| {
+        let own = own(s);
+        let lasts = whole(ratio(own, now.load[s]));
+        (own > 1.0, now.rank[s], lasts, s)
+    };
+    let mut by_server: BTreeMap<(bool, usize, u64, usize), Vec<&Loan>> = BTreeMap::new();
+    for (s, node) in cluster.nodes.iter().enumerate() {
+        let works = now.rank[s] != usize::MAX && now.load[s] > 0.0;
+        if works && node.supply == Supply::Battery && !node.links.is_empty() && own(s) <= 1.0 {
+            by_server.insert(place(s), Vec::new());
+        }
+    }
     for loan in now
         .loans
         .iter()
         .filter(|l| l.energy >= 1.0 && now.energy[l.store] > 1.0 && now.load[l.server] > 0.0)
     {
-        by_server
-            .entry((
-                now.rank[loan.server],
-                whole(ratio(own(loan.server), now.load[loan.server])),
-                loan.server,
-            ))
-            .or_default()
-            .push(loan);
+        by_server.entry(place(loan.server)).or_default().push(loan);
     }
-    for ((_, _, server), mut loans) in by_server {
+    for ((_, _, _, server), mut loans) in by_server {
         // What is joined is sorted by server, line and reserve.
         let joined = |l: &Loan| {
             let key = (l.server, l.link, l.store);
@@ -180,10 +202,64 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
                     watts: watts.floor(),
                 }),
         );
+        if alive <= 1.0 && now.rank[server] != usize::MAX {
+            carry_whole(cluster, now, server, swaps, &mut limits, &mut chosen);
+        }
     }
     keep_idle(cluster, now, &mut limits, &mut chosen);
     chosen.sort_by_key(|f| (f.server, f.link, f.store));
     chosen
+}
+
+/// Joins further reserves, whatever they have promised, to a server that has nothing of its own and is not carried whole
+/// yet: what it misses for longer than its power supply holds, it is lost for.
+fn carry_whole(
+    cluster: &Cluster<'_>,
+    now: &Now<'_>,
+    server: usize,
+    swaps: bool,
+    limits: &mut Limits,
+    chosen: &mut Vec<Feed>,
+) {
+    let carried: f64 = chosen
+        .iter()
+        .filter(|f| f.server == server && now.energy[f.store] > 1.0)
+        .map(|f| f.watts * cluster.links[f.link].efficiency)
+        .sum();
+    let mut missing = now.load[server] * LEAST_HEADROOM - carried;
+    for l in &cluster.nodes[server].links {
+        let (link, line) = (&cluster.links[*l], &cluster.snapshot.lines[*l]);
+        let late = line.switch_millis > HOLD_UP_MILLIS && !swaps;
+        if late || link.efficiency <= 0.0 {
+            continue;
+        }
+        for r in &link.stores {
+            if missing <= 0.0 {
+                return;
+            }
+            let room = limits.last_room(cluster, *l, *r);
+            let known = chosen
+                .iter()
+                .position(|f| (f.link, f.store, f.server) == (*l, *r, server));
+            let open = known.is_some() || limits.admits(cluster, *l, *r, server);
+            if now.energy[*r] <= 1.0 || room < LEAST_WATTS || !open {
+                continue;
+            }
+            let watts = room.min(missing / link.efficiency).floor();
+            missing -= watts * link.efficiency;
+            limits.enter(*l, *r, server);
+            limits.spend(*l, *r, watts);
+            match known {
+                Some(at) => chosen[at].watts += watts,
+                None => chosen.push(Feed {
+                    link: *l,
+                    store: *r,
+                    server,
+                    watts,
+                }),
+            }
+        }
+    }
 }
 
 /// Divides `want` (at the server) among the admitted in proportion to what they promised.

@@ -161,8 +161,13 @@ impl Draft {
             .map(|l| l.server)
             .collect();
         let mut cut_off = Vec::new();
-        for controller in [Controller::GoneAfterStageZero, Controller::GoneAtFirstWait] {
-            let mut outcome = run(controller, None);
+        let gone: &[Controller] = if cluster.is_drill() {
+            &[]
+        } else {
+            &[Controller::GoneAfterStageZero, Controller::GoneAtFirstWait]
+        };
+        for controller in gone {
+            let mut outcome = run(*controller, None);
             outcome
                 .losses
                 .retain(|l| !(l.running.is_empty() && may_break_off.contains(&l.server)));

@@ -12,9 +12,6 @@ use super::islands::Islands;
 
 /// Report periods after which a reserve's figures count for nobody but its own servers (policy notes, section 3).
 const DEAD_PERIODS: u64 = 6;
-/// Discharge time for which the whole capacity of a store is taken to be usable. The snapshot names an exponent but no
-/// reference power; one hour is what makers of UPS batteries commonly rate theirs at.
-const REFERENCE_SECONDS: f64 = 3_600.0;
 /// Longest break that a power supply carries by itself, milliseconds (10 to 20 is usual).
 pub(super) const HOLD_UP_MILLIS: u64 = 10;
 
@@ -210,6 +207,12 @@ impl<'a> Cluster<'a> {
         cluster.look_at_sources();
         cluster.load();
         cluster
+    }
+
+    /// Every action is told and none is done.
+    pub(super) fn is_drill(&self) -> bool {
+        let outage = self.snapshot.outage.as_ref();
+        outage.is_some_and(|o| o.cause == Cause::Drill)
     }
 
     pub(super) fn server_name(&self, s: usize) -> &Name {
@@ -648,7 +651,7 @@ fn stores(snapshot: &Snapshot, policy: &PowerPolicy) -> Vec<Store> {
                 },
                 input_per_output: 1.0 / efficiency,
                 exponent: (f64::from(reserve.peukert_permille.clamp(1_000, 2_000)) - 1_000.0) / 1_000.0,
-                reference: reserve.capacity_millijoules as f64 / REFERENCE_SECONDS * efficiency,
+                reference: reserve.rated_milliwatts() as f64 * efficiency,
                 max_watts: reserve.max_discharge_milliwatts as f64,
                 lendable: reserve.armed && fresh && usable_at_all,
                 homes: Vec::new(),

@@ -80,7 +80,8 @@ impl<'a, 'c> Script<'a, 'c> {
             closed: vec![false; cluster.nodes.len()],
             halting: vec![false; cluster.nodes.len()],
             settled: Vec::new(),
-            order: 0,
+            // Stage 0 is released at once, and a drill switches nothing.
+            order: u32::from(cluster.is_drill()),
             several_islands: islands.len() > 1,
         }
     }

@@ -125,8 +125,7 @@ pub(crate) fn plant_of(spec: &ClusterSpec, variation_permille: u64) -> Plant {
                 max_discharge_milliwatts: r.max_discharge_milliwatts,
                 efficiency_permille: u64::from(r.efficiency_permille),
                 peukert_permille: u64::from(r.peukert_permille),
-                // What the planner assumes, as nobody tells it.
-                reference_milliwatts: (r.capacity_millijoules / 3_600).max(1),
+                reference_milliwatts: r.rated_milliwatts().max(1),
                 recharge_milliwatts: 0,
                 recharge_domain: None,
                 fan_out: r.fan_out,

@@ -128,6 +128,7 @@ impl ClusterSpec {
                 max_discharge_milliwatts: max_watts * W,
                 efficiency_permille: 920,
                 peukert_permille: 1_000,
+                reference_milliwatts: 0,
                 state: ReserveState::Discharging,
                 fan_out: 0,
                 source: FigureSource::Measured,

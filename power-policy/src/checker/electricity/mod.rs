@@ -15,9 +15,6 @@ use crate::model::{Changeover, LineMode, Mains, Powered, Reserve, Snapshot};
 
 /// Longest break that a power supply carries by itself, in microseconds (10 to 20 ms is usual).
 const HOLD_UP_MICROS: u64 = 10_000;
-/// Discharge time at whose power the stated capacity of a non-linear store is all there; above it Peukert's law takes
-/// its part. Makers of UPS batteries commonly rate them at one hour.
-const RATED_SECONDS: f64 = 3_600.0;
 
 /// A pair joined, being joined or being taken off on a line.
 #[derive(Debug, Clone)]
@@ -444,7 +441,7 @@ pub(in crate::checker) fn drain(reserve: &Reserve, output: f64) -> f64 {
     }
     let input = output / permille(reserve.efficiency_permille);
     let exponent = (f64::from(reserve.peukert_permille) - 1_000.0) / 1_000.0;
-    let rated = reserve.capacity_millijoules as f64 / RATED_SECONDS;
+    let rated = reserve.rated_milliwatts() as f64;
     if exponent <= 0.0 || rated <= 0.0 || input <= rated {
         return input;
     }

@@ -58,6 +58,7 @@ pub(super) fn reserve(text: &str, feeds: ServerId) -> Reserve {
         max_discharge_milliwatts: 500 * WATT,
         efficiency_permille: 900,
         peukert_permille: 1_000,
+        reference_milliwatts: 0,
         state: ReserveState::Discharging,
         fan_out: 0,
         source: FigureSource::Measured,
