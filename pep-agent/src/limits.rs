@@ -1,5 +1,7 @@
 //! Every bound of the agent, in one place. Bounds of COPS stand in `cops_codec::limits`.
 
+/// PDPs that an agent's file may name, in each of its two lists.
+pub const MAX_PDPS: usize = 16;
 /// Servers that one agent may report.
 pub const MAX_SERVERS: usize = 1_024;
 /// Reserves that one agent may report.

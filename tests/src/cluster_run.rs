@@ -76,11 +76,19 @@ impl PdpRun {
     /// # Errors
     /// It does not start.
     pub async fn start(folder: &Path, options: &ClusterOptions) -> Result<Self> {
+        Self::start_at(folder, options, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// As [`Self::start`], on this address.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start_at(folder: &Path, options: &ClusterOptions, address: SocketAddr) -> Result<Self> {
         let mut this = Self {
             folder: folder.to_owned(),
             options: options.clone(),
             process: None,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            address,
             starts: 0,
         };
         this.write_file()?;
@@ -141,6 +149,14 @@ impl PdpRun {
     /// It does not run.
     pub fn kill(&mut self) -> Result<()> {
         self.process.take().context("the PDP runs")?.kill()
+    }
+
+    /// Sends its process a signal.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.as_ref().context("the PDP runs")?.signal(signal)
     }
 
     /// Asks it to end, and waits for that.

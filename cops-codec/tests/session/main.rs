@@ -12,6 +12,7 @@ mod pair;
 mod pdp_transitions;
 mod pep_transitions;
 mod random_operations;
+mod redirect;
 mod resume;
 mod rules;
 mod synchronize;

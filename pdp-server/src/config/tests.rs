@@ -37,6 +37,12 @@ fn a_redirect_names_another_pdp_by_its_address() {
 }
 
 #[test]
+fn the_example_listens_on_the_port_of_cops_c_2_3_02() {
+    let config = parse("pdp.toml", include_str!("../../examples/pdp.toml")).unwrap();
+    assert_eq!(config.listen.address.port(), 3288);
+}
+
+#[test]
 fn the_example_loads_and_shows_the_defaults() {
     let text = include_str!("../../examples/pdp.toml");
     let config = parse("pdp.toml", text).unwrap();

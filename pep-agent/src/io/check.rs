@@ -113,7 +113,8 @@ fn in_words(config: &AgentConfig, table: &ProcessTable) -> Vec<String> {
     };
     lines.push(format!(
         "agent {}: {mode}; PDP {}",
-        config.name, config.pdp.address
+        config.name,
+        config.pdp.addresses.join(", then ")
     ));
     if let Some(integrity) = &config.integrity {
         let mode = if integrity.required {
@@ -126,6 +127,16 @@ fn in_words(config: &AgentConfig, table: &ProcessTable) -> Vec<String> {
             integrity.keys.display()
         ));
     }
+    lines.push(
+        match (
+            &config.pdp.follow_redirects,
+            config.pdp.redirect_addresses.as_slice(),
+        ) {
+            (false, _) => "follows no redirect".to_owned(),
+            (true, []) => "follows redirects to these".to_owned(),
+            (true, others) => format!("follows redirects to these, and to {}", others.join(", ")),
+        },
+    );
     lines.push(match &config.plant {
         PlantEntry::None => "nothing is simulated".to_owned(),
         PlantEntry::Shared(path) => format!("simulated in the plant at {}", path.display()),

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,9 @@ pub struct StateFile {
     /// No sequence number of message Integrity above this one has been used (RFC 2748 5).
     #[serde(default)]
     pub reserved_number: Option<u32>,
+    /// The PDP that accepted this agent last: tried first after a restart.
+    #[serde(default)]
+    pub pdp: Option<SocketAddr>,
     /// What the node holds.
     pub node: Option<Saved>,
 }
@@ -183,6 +187,7 @@ mod tests {
             boot_id: "b".into(),
             armed: Some(true),
             reserved_number: Some(7),
+            pdp: Some(SocketAddr::from(([127, 0, 0, 1], 3288))),
             node: None,
         };
         state.write(&written).unwrap();

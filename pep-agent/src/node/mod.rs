@@ -83,6 +83,8 @@ pub struct NodeConfig {
     pub reading_interval: Duration,
     /// After a REQ that the PDP could not take: how long until the whole state is told again.
     pub retry_interval: Duration,
+    /// How long a PDP may take to accept the client-type before the next one is tried.
+    pub open_timeout: Duration,
     /// Bounds of a COPS message.
     pub limits: Limits,
     /// Bounds of the rows of a context.
@@ -93,7 +95,7 @@ pub struct NodeConfig {
 
 impl NodeConfig {
     /// With the documented defaults: plans are kept a day, readings are sent every 5 s, a REQ that was refused is told
-    /// anew after 10 s.
+    /// anew after 10 s, a PDP that does not answer to OPN is given up after 10 s.
     pub fn new(pep_id: PepId) -> Self {
         Self {
             pep_id,
@@ -101,6 +103,7 @@ impl NodeConfig {
             ttl_seconds: 86_400,
             reading_interval: Duration::from_secs(5),
             retry_interval: Duration::from_secs(10),
+            open_timeout: Duration::from_secs(10),
             limits: Limits::DEFAULT,
             row_limits: RowLimits::DEFAULT,
             engine: EngineSettings::default(),
@@ -113,6 +116,8 @@ impl NodeConfig {
 pub enum NodeEvent {
     /// A PDP accepted the client-type.
     Accepted,
+    /// The PDP closes the client-type and names another one (RFC 2748 3.8). [`Self::Closed`] follows.
+    Redirected(PdpAddress),
     /// The connection is over: send what is left to transmit and close it.
     Closed(CloseCause),
     /// A line for the log.
@@ -196,6 +201,7 @@ impl Node {
         config.pdp_address = Some(address);
         config.wire_limits = self.config.limits;
         config.integrity = integrity;
+        config.open_timeout = self.config.open_timeout;
         self.peer = Some(address);
         self.connection_term = 0;
         let mut session = PepSession::new(config, now.session, seed);
@@ -411,6 +417,12 @@ impl Node {
             self.tell(format!("no PDP any more: {}", end.cause));
         } else {
             self.tell(format!("the PDP did not accept this agent: {}", end.cause));
+        }
+        if let CloseCause::Peer {
+            redirect: Some(to), ..
+        } = end.cause
+        {
+            self.push(NodeEvent::Redirected(to));
         }
         self.cut_off(now);
     }

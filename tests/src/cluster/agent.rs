@@ -266,6 +266,8 @@ impl Agent {
         while let Some(event) = life.node.poll_event() {
             match event {
                 NodeEvent::Accepted => life.reconnect.handle_connected(now.session),
+                // There is one PDP.
+                NodeEvent::Redirected(to) => self.note(at, format!("the PDP names {to}")),
                 NodeEvent::Closed(cause) => {
                     closed = true;
                     self.note(at, format!("the session has ended: {cause}"));

@@ -8,7 +8,7 @@ use power_policy::grouping::Glob;
 use power_policy::model::Name;
 
 use super::form::{self, Form, IntegrityMode};
-use super::{AgentConfig, IntegrityEntry, PdpEntry, activities, lines, plant, reserves, servers};
+use super::{AgentConfig, IntegrityEntry, activities, lines, pdp, plant, reserves, servers};
 use crate::drivers::exec::ExecProgram;
 use crate::drivers::process::Pattern;
 use crate::engine::facts::{Role, Witness};
@@ -186,7 +186,7 @@ pub(super) fn check(text: &TomlFile, file: &Path) -> Result<AgentConfig, TomlErr
         state_dir,
         socket,
         armed: form.agent.mode == form::Mode::Armed,
-        pdp: pdp(&table, &form)?,
+        pdp: pdp::pdp(&table, &form)?,
         integrity,
         plant,
         servers,
@@ -201,7 +201,12 @@ pub(super) fn check(text: &TomlFile, file: &Path) -> Result<AgentConfig, TomlErr
 
 impl Place<'_> {
     /// An error at a key of a plain table.
-    fn fail_in<T>(&self, table: &str, key: &str, problem: impl Into<String>) -> Result<T, TomlError> {
+    pub(super) fn fail_in<T>(
+        &self,
+        table: &str,
+        key: &str,
+        problem: impl Into<String>,
+    ) -> Result<T, TomlError> {
         Err(self.text.error_in(table, key, problem.into()))
     }
 }
@@ -233,43 +238,6 @@ fn integrity(table: &Place<'_>, form: &Form, folder: &Path) -> Result<Option<Int
         required: integrity.mode == IntegrityMode::Required,
         keys: folder.join(keys),
     }))
-}
-
-fn pdp(table: &Place<'_>, form: &Form) -> Result<PdpEntry, TomlError> {
-    let address = form.pdp.address.clone();
-    let port = address.rsplit_once(':').and_then(|(host, port)| {
-        (!host.is_empty())
-            .then(|| port.parse::<u16>().ok().filter(|port| *port != 0))
-            .flatten()
-    });
-    if port.is_none() {
-        let problem = format!("is {address:?}, expected host:port, as in \"127.0.0.1:3288\"");
-        return table.fail_in("pdp", "address", problem);
-    }
-    // A name is looked up when it is connected to; an address that is one already can be judged now.
-    if let Ok(literal) = address.parse::<std::net::SocketAddr>()
-        && !literal.ip().is_loopback()
-        && !form.pdp.allow_plain
-    {
-        let problem =
-            format!("{address} is not loopback: plain COPS goes there only with allow_plain = true");
-        return table.fail_in("pdp", "address", problem);
-    }
-    let seconds = |key: &str, value: Option<f64>, default: u64, low: f64| {
-        let most = limits::MAX_SECONDS as f64;
-        match value {
-            None => Ok(Duration::from_secs(default)),
-            Some(value) if (low..=most).contains(&value) => Ok(Duration::from_secs_f64(value)),
-            Some(value) => table.fail_in("pdp", key, format!("is {value}, expected {low} to {most}")),
-        }
-    };
-    Ok(PdpEntry {
-        address,
-        allow_plain: form.pdp.allow_plain,
-        plan_ttl: seconds("plan_ttl_seconds", form.pdp.plan_ttl_seconds, 86_400, 1.0)?,
-        reading_interval: seconds("reading_seconds", form.pdp.reading_seconds, 5, 0.1)?,
-        retry_max: seconds("retry_max_seconds", form.pdp.retry_max_seconds, 60, 1.0)?,
-    })
 }
 
 fn domains(text: &TomlFile, form: &Form) -> Result<Vec<(Name, Witness)>, TomlError> {

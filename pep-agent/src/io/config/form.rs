@@ -46,7 +46,12 @@ pub(super) enum Mode {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Pdp {
-    pub(super) address: String,
+    pub(super) address: Option<String>,
+    pub(super) addresses: Option<Vec<String>>,
+    #[serde(default = "yes")]
+    pub(super) follow_redirects: bool,
+    #[serde(default)]
+    pub(super) redirect_addresses: Vec<String>,
     #[serde(default)]
     pub(super) allow_plain: bool,
     pub(super) plan_ttl_seconds: Option<f64>,

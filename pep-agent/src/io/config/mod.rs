@@ -9,6 +9,7 @@ mod check;
 mod form;
 mod lines;
 mod nut;
+mod pdp;
 mod plant;
 mod reserves;
 mod servers;
@@ -66,8 +67,13 @@ pub struct AgentConfig {
 /// `[pdp]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PdpEntry {
-    /// `host:port`.
-    pub address: String,
+    /// Its PDPs, `host:port` each, in the order of preference: not empty. The last one connected to is tried first, then
+    /// these (RFC 2748 2.3).
+    pub addresses: Vec<String>,
+    /// A PDP may send this agent to another one of `addresses` or `redirect_addresses` (RFC 2748 3.8).
+    pub follow_redirects: bool,
+    /// PDPs that are not tried by themselves, and that a redirect may lead to.
+    pub redirect_addresses: Vec<String>,
     /// Plain COPS may go to an address that is not loopback.
     pub allow_plain: bool,
     /// How long the plan is kept without a PDP.
@@ -85,6 +91,17 @@ pub struct IntegrityEntry {
     pub required: bool,
     /// The file of the keys shared with the PDPs, which only its owner may use.
     pub keys: PathBuf,
+}
+
+impl PdpEntry {
+    /// The place of an address in the list, where that can be told without looking names up.
+    pub fn place_of(&self, address: std::net::SocketAddr) -> Option<usize> {
+        self.addresses.iter().position(|known| {
+            known
+                .parse::<std::net::SocketAddr>()
+                .is_ok_and(|known| (known.ip(), known.port()) == (address.ip(), address.port()))
+        })
+    }
 }
 
 /// Where the simulated things are.

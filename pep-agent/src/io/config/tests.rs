@@ -52,6 +52,8 @@ fn reads_a_file_and_fills_in_what_is_left_out() {
     assert_eq!(config.state_dir, PathBuf::from("/etc/pep/state"));
     assert_eq!(config.socket, PathBuf::from("/etc/pep/state/agent.sock"));
     assert!(!config.armed, "observe until armed");
+    assert_eq!(config.pdp.addresses, ["127.0.0.1:3288"]);
+    assert!(config.pdp.follow_redirects);
     assert_eq!(config.pdp.plan_ttl, Duration::from_secs(86_400));
     assert!(matches!(config.plant, PlantEntry::None));
     let reserve = &config.reserves[0];
@@ -104,6 +106,41 @@ fn every_fault_names_line_key_and_what_was_expected() {
             "127.0.0.1:3288",
             "10.1.1.1:3288",
             "7:pdp.address: 10.1.1.1:3288 is not loopback: plain COPS goes there only with",
+        ),
+        (
+            "address = \"127.0.0.1:3288\"",
+            "",
+            "6:pdp.address: is missing, expected host:port of the PDP",
+        ),
+        (
+            "address = \"127.0.0.1:3288\"",
+            "address = \"127.0.0.1:3288\"\naddresses = [\"127.0.0.1:3289\"]",
+            "8:pdp.addresses: is there beside address, expected one of the two",
+        ),
+        (
+            "address = \"127.0.0.1:3288\"",
+            "addresses = []",
+            "7:pdp.addresses: is empty, expected at least one host:port",
+        ),
+        (
+            "address = \"127.0.0.1:3288\"",
+            "addresses = [\"[::1]:3288\", \"pdp-2:\"]",
+            "7:pdp.addresses: is \"pdp-2:\", expected host:port",
+        ),
+        (
+            "address = \"127.0.0.1:3288\"",
+            "addresses = [\"[::1]:3288\", \"[::1]:3288\"]",
+            "7:pdp.addresses: has [::1]:3288 twice",
+        ),
+        (
+            "address = \"127.0.0.1:3288\"",
+            "address = \"127.0.0.1:3288\"\nredirect_addresses = [\"192.0.2.1:3288\"]",
+            "8:pdp.redirect_addresses: 192.0.2.1:3288 is not loopback",
+        ),
+        (
+            "address = \"127.0.0.1:3288\"",
+            "address = \"127.0.0.1:3288\"\nfollow_redirects = false\nredirect_addresses = [\"127.0.0.1:1\"]",
+            "9:pdp.redirect_addresses: has entries, and follow_redirects = false",
         ),
         (
             "idle_watts = 100\n",

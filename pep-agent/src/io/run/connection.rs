@@ -2,9 +2,11 @@
 //! that does not read holds up nothing else.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use cops_codec::limits::Limits;
+use cops_codec::session::pep::reconnect::Target;
 use cops_codec::tokio_codec::{CodecError, CopsCodec};
 use cops_codec::wire::PdpAddress;
 use cops_codec::{DecodeError, Frame};
@@ -42,6 +44,12 @@ pub(super) enum ConnectError {
         /// `host:port`.
         address: String,
     },
+    /// Another PDP named it, and the file does not.
+    #[error("{address}: neither among the addresses nor the redirect_addresses in [pdp]")]
+    NotPermitted {
+        /// `host:port`.
+        address: String,
+    },
     /// Plain COPS does not go there.
     #[error(
         "{address} is {found}, which is not loopback: plain COPS goes there only with allow_plain = true"
@@ -54,14 +62,43 @@ pub(super) enum ConnectError {
     },
 }
 
+/// Whether a PDP may be connected to that only another PDP, or an earlier run of the agent, has named: it is one of the
+/// list, or one that the file lets redirects lead to. A redirect carries an address (RFC 2748 2.2.13), so names are looked
+/// up for it. A name that is not known now permits nothing.
+async fn is_permitted(pdp: &PdpEntry, named: SocketAddr) -> bool {
+    let also = pdp.redirect_addresses.iter().filter(|_| pdp.follow_redirects);
+    for known in pdp.addresses.iter().chain(also) {
+        if let Ok(mut found) = tokio::net::lookup_host(known).await
+            && found.any(|found| (found.ip(), found.port()) == (named.ip(), named.port()))
+        {
+            return true;
+        }
+    }
+    false
+}
+
 /// Makes a connection.
-pub(super) async fn connect(pdp: PdpEntry, limits: Limits) -> Result<Connection, ConnectError> {
-    let address = pdp.address;
+pub(super) async fn connect(
+    pdp: PdpEntry,
+    target: Target,
+    limits: Limits,
+) -> Result<Connection, ConnectError> {
+    let address = match target {
+        // The list is never empty, and a place beyond it is never asked for.
+        Target::Listed(at) => pdp.addresses.get(at).cloned().unwrap_or_default(),
+        Target::Named(named) => named.to_socket_addr().to_string(),
+    };
     let io = |source| ConnectError::Io {
         address: address.clone(),
         source,
     };
     let made = async {
+        if let Target::Named(named) = target
+            && !is_permitted(&pdp, named.to_socket_addr()).await
+        {
+            let address = address.clone();
+            return Err(ConnectError::NotPermitted { address });
+        }
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for candidate in tokio::net::lookup_host(&address).await.map_err(io)? {
             if !candidate.ip().is_loopback() && !pdp.allow_plain {

@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cops_codec::session::Moment;
-use cops_codec::session::pep::reconnect::{Attempt, Reconnect, ReconnectConfig};
-use cops_codec::wire::PepId;
+use cops_codec::session::pep::reconnect::{Attempt, Reconnect, ReconnectConfig, Target};
+use cops_codec::wire::{PdpAddress, PepId};
 use futures::future::LocalBoxFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
@@ -145,6 +145,8 @@ struct Agent {
     /// Until then the PDP waits for the first readings: an agent that reports before it has looked tells of a node where
     /// nothing runs and no mains is known. `None`: everything was seen, or has had its time.
     looks_until: Option<Moment>,
+    /// Where the PDP of this connection has sent this agent.
+    redirected: Option<PdpAddress>,
     /// What the last attempt to connect failed of: told once.
     unreachable: Option<String>,
 }
@@ -224,7 +226,7 @@ impl Agent {
         let node = node.map_err(|error| RunError::Name(error.to_string()))?;
         let mode = if armed { "armed" } else { "observe" };
         tracing::info!(
-            name = %config.name, mode, pdp = %config.pdp.address, clock_scale = clock.scale(),
+            name = %config.name, mode, pdp = %config.pdp.addresses.join(", "), clock_scale = clock.scale(),
             "pep-agent {} (experimental: its client-type is from the private-use range)", env!("CARGO_PKG_VERSION")
         );
         let security = config
@@ -238,7 +240,16 @@ impl Agent {
             max_interval: config.pdp.retry_max,
             ..ReconnectConfig::DEFAULT
         };
-        let reconnect = Reconnect::new(pace, NonZeroUsize::MIN, now.session, fastrand::u64(..));
+        // The list is checked not to be empty.
+        let count = NonZeroUsize::new(config.pdp.addresses.len()).unwrap_or(NonZeroUsize::MIN);
+        let mut reconnect = Reconnect::new(pace, count, now.session, fastrand::u64(..));
+        if let Some(last) = kept.pdp {
+            let listed = config.pdp.place_of(last);
+            reconnect = reconnect.beginning_with(match listed {
+                Some(at) => Target::Listed(at),
+                None => Target::Named(last.into()),
+            });
+        }
         Ok(Self {
             config,
             clock,
@@ -254,6 +265,7 @@ impl Agent {
             connection: None,
             security,
             looks_until: Some(now.session.after(FIRST_LOOK)),
+            redirected: None,
             unreachable: None,
         })
     }
@@ -343,9 +355,10 @@ impl Agent {
             return;
         }
         self.looks_until = None;
-        if let Attempt::Connect { .. } = self.reconnect.poll(now) {
+        if let Attempt::Connect { pdp } = self.reconnect.poll(now) {
             let limits = cops_codec::limits::Limits::DEFAULT;
-            self.connecting = Some(Box::pin(connection::connect(self.config.pdp.clone(), limits)));
+            let connecting = connection::connect(self.config.pdp.clone(), pdp, limits);
+            self.connecting = Some(Box::pin(connecting));
         }
     }
 
@@ -447,10 +460,19 @@ impl Agent {
         while let Some(event) = self.node.poll_event() {
             match event {
                 NodeEvent::Accepted => {
-                    tracing::info!(pdp = %self.config.pdp.address, "the PDP has accepted this agent");
+                    let pdp = self.connection.as_ref().map(|c| c.peer.to_socket_addr());
+                    tracing::info!(
+                        pdp = pdp.map(tracing::field::display),
+                        "the PDP has accepted this agent"
+                    );
                     self.unreachable = None;
                     self.reconnect.handle_connected(self.clock.now().session);
+                    if self.kept.pdp != pdp {
+                        self.kept.pdp = pdp;
+                        self.write_state()?;
+                    }
                 }
+                NodeEvent::Redirected(to) => self.redirected = Some(to),
                 NodeEvent::Closed(cause) => {
                     tracing::info!("the session has ended: {cause}");
                     if let Some(security) = &mut self.security {
@@ -485,6 +507,23 @@ impl Agent {
         }
         self.node.forget_session();
         let now = self.clock.now().session;
+        if let Some(to) = self.redirected.take() {
+            if !self.config.pdp.follow_redirects {
+                tracing::warn!(
+                    "the PDP names {to} to be used instead, and the file has no redirect followed"
+                );
+            } else {
+                let listed = self.config.pdp.place_of(to.to_socket_addr());
+                if self.reconnect.handle_redirected(now, to, listed) {
+                    tracing::info!("the PDP names {to} to be used instead");
+                } else {
+                    tracing::warn!(
+                        "the PDP names {to}, after too many others: this agent waits before it goes on"
+                    );
+                }
+                return;
+            }
+        }
         // One of them is meant, the other changes nothing: accepted before, or never.
         self.reconnect.handle_lost(now);
         self.reconnect.handle_failed(now);
