@@ -7,6 +7,7 @@ set -euo pipefail
 needs=(
   "cc:gcc"                        # the bundled SQLite
   "tshark:tshark"                 # reads captures of our traffic
+  "openssl:openssl"               # makes digests beside ours
   "smilint:smitools"              # judges docs/POWER-DIVERT-PIB
   "/lib/nut/upsd:nut-server"      # a real upsd with dummy-ups
   "upsrw:nut-client"              # sets the dummy's variables

@@ -1,6 +1,7 @@
 //! A PEP's and a PDP's session joined by a connection: two honest ends never accuse each other, and agree in the end.
 //!
-//! Input: one octet for how each end is bounded (even: the defaults), then operations until the input ends (`Pair::step`):
+//! Input: one octet for how each end is bounded (even: the defaults) and whether messages have Integrity (2 set: they do,
+//! and keys change with time), then operations until the input ends (`Pair::step`):
 //! commands of both programs, frames that arrive (in any interleaving of the two directions, cut into any pieces), time,
 //! and connections that are lost and made again.
 //!
@@ -9,19 +10,22 @@
 //!   open, no decision waits for its report, and no synchronisation is under way.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use cops_codec::{
     Framer, Limits,
+    integrity::{Algorithm, Key, KeyRing, KeyTable, Lifetime, Secret, UnixTime},
     message::{Decision, DecisionBody},
     session::{
-        CloseCause, CommandError, DecisionId, Moment, PdpCommand, PdpConfig, PdpEvent, PdpSession, PeerFault,
-        PepCommand, PepConfig, PepEvent, PepSession, RequestId, SessionLimits,
+        Calendar, CloseCause, CommandError, DecisionId, Moment, PdpCommand, PdpConfig, PdpEvent,
+        PdpIntegrity, PdpSession, PeerFault, PepCommand, PepConfig, PepEvent, PepIntegrity, PepSession,
+        RequestId, SessionLimits,
         pdp::{Acceptance, Done, PepRegistry, Synchronize},
         pep::{ClientEnd, ClientOpening, Outcome, RequestBody, UnsolicitedReport},
     },
     wire::{
-        AccountingTimer, ClientHandle, ClientType, Context, CopsError, ErrorCode, KaTimer, PepId, Reason,
-        ReasonCode,
+        AccountingTimer, ClientHandle, ClientType, Context, CopsError, ErrorCode, KaTimer, KeyId, PepId,
+        Reason, ReasonCode, SequenceNumber,
     },
 };
 
@@ -36,7 +40,8 @@ const CLIENT_TYPES: [ClientType; 2] = [ClientType(0x5057), ClientType(0x4001)];
 /// See the module.
 pub fn run(octets: &[u8]) {
     let mut input = Input::new(octets);
-    let limits = match input.u8() % 2 {
+    let kind = input.u8();
+    let limits = match kind % 2 {
         0 => SessionLimits::DEFAULT,
         _ => SessionLimits {
             max_client_types: 2,
@@ -46,7 +51,7 @@ pub fn run(octets: &[u8]) {
             ..SessionLimits::DEFAULT
         },
     };
-    let mut pair = Pair::new(limits);
+    let mut pair = Pair::new(limits, kind & 2 != 0);
     while !input.is_at_end() {
         pair.step(&mut input);
     }
@@ -56,6 +61,7 @@ pub fn run(octets: &[u8]) {
 /// A program that is asked for something, and has not answered yet.
 struct Pair {
     limits: SessionLimits,
+    has_integrity: bool,
     now: Moment,
     pep: PepSession,
     pdp: PdpSession,
@@ -99,17 +105,42 @@ fn pep_id() -> PepId {
     PepId::new("node01").expect("printable ASCII")
 }
 
-fn pep_session(limits: SessionLimits, now: Moment) -> PepSession {
+/// One key takes the place of another after 160 s and 1,060 s. None ends: a message may be under way for long.
+fn ring() -> KeyRing {
+    KeyRing::new((1_u32..).zip([0, 100, 1_000]).map(|(id, begin)| Key {
+        id: KeyId(id),
+        algorithm: Algorithm::HmacMd5_96,
+        secret: Secret::new(vec![id as u8; 16]).expect("16 octets"),
+        lifetime: Lifetime::new(UnixTime::from_seconds(begin), None).expect("no end"),
+    }))
+    .expect("three keys")
+}
+
+fn pep_session(limits: SessionLimits, has_integrity: bool, now: Moment) -> PepSession {
+    let integrity = has_integrity.then(|| PepIntegrity {
+        keys: Arc::new(ring()),
+        initial_number: SequenceNumber(u32::MAX - 7),
+        calendar: Calendar::default(),
+    });
     let config = PepConfig {
         pdp_address: Some(PDP),
+        integrity,
         limits,
         ..PepConfig::new(pep_id())
     };
     PepSession::new(config, now, now.0)
 }
 
-fn pdp_session(limits: SessionLimits, now: Moment) -> PdpSession {
+fn pdp_session(limits: SessionLimits, has_integrity: bool, now: Moment) -> PdpSession {
+    let integrity = has_integrity.then(|| PdpIntegrity {
+        required: true,
+        keys: Arc::new(KeyTable::new([(pep_id(), ring())])),
+        initial_number: SequenceNumber(0x7fff_ffff),
+        calendar: Calendar::default(),
+        ka_timer: KaTimer(60),
+    });
     let config = PdpConfig {
+        integrity,
         limits,
         ..PdpConfig::new(CLIENT_TYPES.to_vec(), vec![PDP])
     };
@@ -117,12 +148,13 @@ fn pdp_session(limits: SessionLimits, now: Moment) -> PdpSession {
 }
 
 impl Pair {
-    fn new(limits: SessionLimits) -> Self {
+    fn new(limits: SessionLimits, has_integrity: bool) -> Self {
         Self {
             limits,
+            has_integrity,
             now: Moment(0),
-            pep: pep_session(limits, Moment(0)),
-            pdp: pdp_session(limits, Moment(0)),
+            pep: pep_session(limits, has_integrity, Moment(0)),
+            pdp: pdp_session(limits, has_integrity, Moment(0)),
             to_pdp: Pipe::new(),
             to_pep: Pipe::new(),
             openings: VecDeque::new(),
@@ -471,8 +503,8 @@ impl Pair {
             let _ = self.registry.hold(held);
         }
         self.connection += 1;
-        self.pep = pep_session(self.limits, self.now);
-        self.pdp = pdp_session(self.limits, self.now);
+        self.pep = pep_session(self.limits, self.has_integrity, self.now);
+        self.pdp = pdp_session(self.limits, self.has_integrity, self.now);
         (self.to_pdp, self.to_pep) = (Pipe::new(), Pipe::new());
         self.openings.clear();
         self.requests.clear();

@@ -19,6 +19,33 @@ pub(crate) fn seeds(put: Put<'_>) {
     let opened = [&[0][..], open, to_pdp, accept, to_pep].concat();
     let installed = [&opened[..], new, to_pdp, decide, to_pep, report, to_pdp].concat();
     put("session_pair", "start up", installed.clone());
+    // The same with Integrity, whose two messages come first, and some minutes of keep-alives in which keys change.
+    let secured = [
+        &[2][..],
+        open,
+        to_pdp,
+        to_pep,
+        to_pdp,
+        accept,
+        to_pep,
+        new,
+        to_pdp,
+        decide,
+        to_pep,
+        report,
+        to_pdp,
+    ];
+    let later = [timeout, to_pdp, to_pep].concat().repeat(24);
+    put(
+        "session_pair",
+        "with integrity",
+        [&secured.concat()[..], &later, push, to_pep, report, to_pdp].concat(),
+    );
+    put(
+        "session_pair",
+        "with integrity cut off",
+        [&secured.concat()[..], push, reconnect, open, to_pdp, to_pep].concat(),
+    );
     put(
         "session_pair",
         "everything crosses",

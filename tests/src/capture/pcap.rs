@@ -1,15 +1,18 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use etherparse::PacketBuilder;
+use etherparse::{IpHeaders, PacketBuilder, PacketBuilderStep};
 
 /// Where COPS is spoken in the capture (RFC 2748 section 2.3), whatever port the test really used.
 const COPS_PORT: u16 = 3288;
 /// Ends of the made-up connections; the port of the client's end tells the connections apart.
 const PEP_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const PDP_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
+/// The same over IPv6, of its documentation range.
+const PEP_ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+const PDP_ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 /// First client port; connection n has this plus n.
 const FIRST_CLIENT_PORT: u16 = 20_000;
 /// Largest payload of one segment: an IPv4 packet holds 65,535 octets with its headers.
@@ -38,12 +41,18 @@ struct Sequence {
 #[derive(Debug)]
 pub struct PcapWriter<W: Write> {
     out: W,
+    is_v6: bool,
     connections: BTreeMap<u16, Sequence>,
 }
 
 impl<W: Write> PcapWriter<W> {
-    /// Writes the file header.
-    pub fn new(mut out: W) -> io::Result<Self> {
+    /// Writes the file header. Packets will be IPv4.
+    pub fn new(out: W) -> io::Result<Self> {
+        Self::of_family(out, PDP_ADDRESS.into())
+    }
+
+    /// Writes the file header. Packets will be of the family of `address`.
+    pub fn of_family(mut out: W, address: IpAddr) -> io::Result<Self> {
         out.write_all(&PCAP_MAGIC.to_le_bytes())?;
         out.write_all(&2u16.to_le_bytes())?;
         out.write_all(&4u16.to_le_bytes())?;
@@ -52,6 +61,7 @@ impl<W: Write> PcapWriter<W> {
         out.write_all(&LINKTYPE_RAW.to_le_bytes())?;
         Ok(Self {
             out,
+            is_v6: address.is_ipv6(),
             connections: BTreeMap::new(),
         })
     }
@@ -61,11 +71,9 @@ impl<W: Write> PcapWriter<W> {
         self.connections
             .insert(connection, Sequence { to_pdp: 1, to_pep: 1 });
         let port = client_port(connection);
-        let syn = PacketBuilder::ipv4(PEP_ADDRESS.octets(), PDP_ADDRESS.octets(), 64)
-            .tcp(port, COPS_PORT, 0, 65_535);
+        let syn = ip(self.is_v6, Direction::ToPdp).tcp(port, COPS_PORT, 0, 65_535);
         self.packet(at, syn.syn(), &[])?;
-        let answer = PacketBuilder::ipv4(PDP_ADDRESS.octets(), PEP_ADDRESS.octets(), 64)
-            .tcp(COPS_PORT, port, 0, 65_535);
+        let answer = ip(self.is_v6, Direction::ToPep).tcp(COPS_PORT, port, 0, 65_535);
         self.packet(at, answer.syn().ack(1), &[])
     }
 
@@ -77,6 +85,7 @@ impl<W: Write> PcapWriter<W> {
         payload: &[u8],
         at: Duration,
     ) -> io::Result<()> {
+        let is_v6 = self.is_v6;
         for piece in payload.chunks(MAX_SEGMENT) {
             let Some(sequence) = self.connections.get_mut(&connection) else {
                 return Err(io::Error::new(
@@ -90,14 +99,14 @@ impl<W: Write> PcapWriter<W> {
                 Direction::ToPdp => {
                     let number = sequence.to_pdp;
                     sequence.to_pdp = number.wrapping_add(length);
-                    PacketBuilder::ipv4(PEP_ADDRESS.octets(), PDP_ADDRESS.octets(), 64)
+                    ip(is_v6, direction)
                         .tcp(port, COPS_PORT, number, 65_535)
                         .ack(sequence.to_pep)
                 }
                 Direction::ToPep => {
                     let number = sequence.to_pep;
                     sequence.to_pep = number.wrapping_add(length);
-                    PacketBuilder::ipv4(PDP_ADDRESS.octets(), PEP_ADDRESS.octets(), 64)
+                    ip(is_v6, direction)
                         .tcp(COPS_PORT, port, number, 65_535)
                         .ack(sequence.to_pdp)
                 }
@@ -122,6 +131,15 @@ impl<W: Write> PcapWriter<W> {
         }
         self.out.write_all(&packet)?;
         self.out.flush()
+    }
+}
+
+fn ip(is_v6: bool, direction: Direction) -> PacketBuilderStep<IpHeaders> {
+    match (is_v6, direction) {
+        (false, Direction::ToPdp) => PacketBuilder::ipv4(PEP_ADDRESS.octets(), PDP_ADDRESS.octets(), 64),
+        (false, Direction::ToPep) => PacketBuilder::ipv4(PDP_ADDRESS.octets(), PEP_ADDRESS.octets(), 64),
+        (true, Direction::ToPdp) => PacketBuilder::ipv6(PEP_ADDRESS_V6.octets(), PDP_ADDRESS_V6.octets(), 64),
+        (true, Direction::ToPep) => PacketBuilder::ipv6(PDP_ADDRESS_V6.octets(), PEP_ADDRESS_V6.octets(), 64),
     }
 }
 
