@@ -315,7 +315,7 @@ fn check_dissection(capture: &Path, messages: usize, with_integrity: usize) {
     let seen = dissection
         .text
         .lines()
-        .filter(|line| line.contains("C-num: Message Integrity"))
+        .filter(|line| line.contains("C-Num: Message Integrity Object (Integrity) (16)"))
         .count();
     assert_eq!(seen, with_integrity, "Integrity objects that tshark sees");
 }
