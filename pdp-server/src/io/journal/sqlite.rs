@@ -544,7 +544,13 @@ fn recover(path: &Path, connection: &Connection) -> Result<Recovered, StoreError
         )));
     }
     let started = match last_seq_of(connection, "started").map_err(fail)? {
-        Some(seq) => read(path, connection, seq - 1, 1)?.pop().map(|s| s.record),
+        // Numbers begin at 1; a damaged one may be anything.
+        Some(seq) => {
+            let before = seq
+                .checked_sub(1)
+                .ok_or_else(|| corrupt("a record has the number 0".to_owned()))?;
+            read(path, connection, before, 1)?.pop().map(|s| s.record)
+        }
         None => None,
     };
     let clock = match (started, stored.last()) {
