@@ -1,8 +1,7 @@
 //! One key.
 
-use core::hint::black_box;
-
 use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
 
 use crate::wire::KeyId;
 
@@ -80,11 +79,9 @@ impl Drop for Secret {
     }
 }
 
-/// Overwrites octets that are not needed any more, such as the text of a file of keys. The compiler is kept from leaving it out, as far as that can be done
-/// without `unsafe`.
+/// Overwrites octets that are not needed any more, such as the text of a file of keys.
 pub fn wipe(octets: &mut [u8]) {
-    octets.fill(0);
-    black_box(octets);
+    octets.zeroize();
 }
 
 impl PartialEq for Secret {
