@@ -134,6 +134,10 @@ impl Engine {
             return;
         };
         peer.heard_at = now;
+        if !peer.reported {
+            // What it said on its last connection is not its word now: it may have been away while the mains came back.
+            return;
+        }
         let events = self
             .state
             .machine
