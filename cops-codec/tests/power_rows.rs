@@ -5,6 +5,7 @@ mod hex;
 mod rows;
 
 use bytes::Bytes;
+use cops_codec::client_type::feedback::FeedbackLinkCaps;
 use cops_codec::client_type::framework::PrcSupport;
 use cops_codec::client_type::numbers::POWER_CLIENT_TYPE;
 use cops_codec::client_type::power::{Arc, Mains, Scope};
@@ -227,6 +228,7 @@ fn of(classes: &[Class]) -> Vec<Row> {
 
 fn first_request() -> Vec<Bytes> {
     let mut rows: Vec<Row> = PrcSupport::all().into_iter().map(Row::from).collect();
+    rows.extend(FeedbackLinkCaps::all());
     rows.extend(of(&[
         Class::DeviceId,
         Class::Server,

@@ -379,7 +379,7 @@ fn classes_are_sorted_by_their_identifiers() {
         Access::InstallNotify,
     ]
     .map(of);
-    assert_eq!(counts, [13, 2, 10, 1]);
+    assert_eq!(counts, [14, 2, 13, 1]);
 }
 
 /// RFC 3318 section 5: every class that can be installed stands in frwkPrcSupport, with the bits of its attributes.

@@ -8,6 +8,7 @@
 
 mod attribute;
 mod class;
+pub mod feedback;
 pub mod framework;
 mod macros;
 pub mod numbers;

@@ -18,3 +18,6 @@ pub const POWER_DIVERT_PIB: [u32; 8] = [1, 3, 6, 1, 4, 1, ENTERPRISE, 1];
 
 /// `frwkBasePibClasses` of FRAMEWORK-PIB (RFC 3318): iso.org.dod.internet.mgmt.pib, 2, 1. Assigned by IANA.
 pub const FRAMEWORK_BASE_CLASSES: [u32; 8] = [1, 3, 6, 1, 2, 2, 2, 1];
+
+/// `frwkFeedbackGroupClasses` of FRAMEWORK-FEEDBACK-PIB (RFC 3571): iso.org.dod.internet.mgmt.pib, 5, 1. Assigned by IANA.
+pub const FRAMEWORK_FEEDBACK_CLASSES: [u32; 8] = [1, 3, 6, 1, 2, 2, 5, 1];

@@ -3,7 +3,7 @@
 use super::attribute::{Attribute, AttributeFault};
 use super::class::{Access, AttributeInfo, RowId};
 use super::row_error::{RowError, RowFault};
-use super::{framework, power};
+use super::{feedback, framework, power};
 use crate::provisioning::ber;
 use crate::provisioning::object::{self, Epd};
 use crate::provisioning::{Binding, InstanceId, OidRef, Prid, ProvisioningError};
@@ -30,7 +30,7 @@ mod sealed {
 }
 pub(super) use sealed::Sealed;
 
-/// A row of one class; implemented by the structs of [`framework`] and [`power`] alone.
+/// A row of one class; implemented by the structs of [`framework`], [`feedback`] and [`power`] alone.
 pub trait TypedRow: Sealed + Sized + 'static {
     /// The class.
     const CLASS: Class;
@@ -51,8 +51,8 @@ pub struct Reference {
 /// Declares [`Class`], [`Row`] and what dispatches over them, from one list of modules and structs.
 macro_rules! classes {
     ($($module:ident::$Class:ident),+ $(,)?) => {
-        /// A provisioning class that this crate knows. Sorted by its identifier: FRAMEWORK-PIB first, then the arcs of
-        /// POWER-DIVERT-PIB.
+        /// A provisioning class that this crate knows. Sorted by its identifier: FRAMEWORK-PIB, then
+        /// FRAMEWORK-FEEDBACK-PIB, then the arcs of POWER-DIVERT-PIB.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Class {
             $(
@@ -160,6 +160,10 @@ classes! {
     framework::PibIncarnation,
     framework::DeviceId,
     framework::FrameworkError,
+    feedback::FeedbackAction,
+    feedback::FeedbackActionList,
+    feedback::FeedbackLinkCaps,
+    feedback::FeedbackLink,
     power::Server,
     power::Inlet,
     power::Domain,

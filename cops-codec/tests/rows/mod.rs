@@ -1,6 +1,9 @@
 //! One row of each class with short names, and any row at all.
 #![allow(clippy::unwrap_used, dead_code)]
 
+use cops_codec::client_type::feedback::{
+    FeedbackAction, FeedbackActionList, FeedbackLink, FeedbackLinkCaps, Indicator,
+};
 use cops_codec::client_type::framework::{
     AdminString, DeviceId, FrameworkError, Longevity, PibIncarnation, PrcSupport,
 };
@@ -310,6 +313,21 @@ pub(crate) fn samples() -> Vec<Row> {
         }
         .into(),
     ];
+    rows.push(FeedbackAction::for_all(instance, Indicator::Resume).into());
+    rows.push(
+        FeedbackActionList {
+            instance,
+            tag: 1,
+            ref_id: reference(1),
+        }
+        .into(),
+    );
+    rows.push(FeedbackLinkCaps::all().remove(0));
+    let selection = RowId {
+        class: Class::ReadingSel,
+        instance,
+    };
+    rows.push(FeedbackLink::periodic(instance, selection.prid(), Class::ReserveReading).into());
     rows.sort_by_key(Row::id);
     assert!(
         rows.iter().map(Row::class).eq(Class::ALL.iter().copied()),

@@ -76,7 +76,8 @@ pub const DECISION_OVERHEAD_OCTETS: usize = 8 + 8 + 4;
 /// A configuration as Install decisions of one or more DECs, for a PEP that takes no larger messages.
 ///
 /// Each DEC carries the plan's row, so that the PEP can tell a stale one; the incarnation, which may make the context
-/// active, comes with the last. Rows are sorted by class, so that each refers to rows that are there already. The plan
+/// active, comes with the last. Rows are sorted by class, so that each refers to rows that are there already; those that
+/// say what is reported come after all they name. The plan
 /// is in force with the last DEC, when its digest matches.
 ///
 /// `max_octets` is what the decisions of one DEC may take: the largest message less header, handle, integrity and a
@@ -99,7 +100,7 @@ pub fn plan_parts(
         .iter()
         .filter(|row| !matches!(row.class(), Class::Plan | Class::PibIncarnation))
         .collect();
-    rows.sort_by_key(|row| row.id());
+    rows.sort_by_key(|row| (is_about_reports(row.class()), row.id()));
 
     let first = || Part::new(incarnation.len()).with(&plan);
     let mut parts = Vec::new();
@@ -124,6 +125,16 @@ pub fn plan_parts(
     part = part.with(&incarnation);
     parts.push(part);
     Ok(parts.into_iter().map(|part| packed(part.pieces)).collect())
+}
+
+/// Links name selections, groups name links, and commands name groups.
+fn is_about_reports(class: Class) -> u8 {
+    match class {
+        Class::FeedbackLink => 1,
+        Class::FeedbackActionList => 2,
+        Class::FeedbackAction => 3,
+        _ => 0,
+    }
 }
 
 /// Pieces of one DEC, and what they take. Room for the incarnation is kept in each, since any may be the last.

@@ -5,6 +5,7 @@ use super::in_force::InForce;
 use super::limits::RowLimits;
 use super::table::RowTable;
 use super::transaction::{Changes, RowChange};
+use crate::client_type::feedback::FeedbackAction;
 use crate::client_type::framework::{FrameworkError, PibIncarnation};
 use crate::client_type::power::{Cause, Held, Plan, PlanError, PlanVersion, Stage};
 use crate::client_type::row::identify;
@@ -45,6 +46,9 @@ pub struct Installed {
     pub warnings: Report,
     /// Why the PEP's last REQ was not taken (RFC 3318 section 2.3.6). Transient: not among the rows.
     pub request_errors: Vec<FrameworkError>,
+    /// Commands about reports (RFC 3571 section 3.3.1), in their order. A command counts each time it is sent, though its
+    /// row be the same as before.
+    pub feedback_actions: Vec<FeedbackAction>,
     /// What the plan now is.
     pub plan: PlanStatus,
 }
@@ -226,6 +230,7 @@ impl InstalledRows {
             malformed,
             warnings,
             request_errors,
+            feedback_actions,
             ..
         } = decision;
         if malformed.is_some() || !errors.is_empty() {
@@ -252,6 +257,7 @@ impl InstalledRows {
             changes,
             warnings,
             request_errors,
+            feedback_actions,
             plan: self.plan,
         })
     }
@@ -280,6 +286,7 @@ struct DecisionChanges<'t> {
     malformed: Option<ProvisioningError>,
     warnings: Vec<ReportedError>,
     request_errors: Vec<FrameworkError>,
+    feedback_actions: Vec<FeedbackAction>,
     /// Where the first removal or install of a lasting row stands.
     touches_rows: Option<usize>,
     installs_plan: bool,
@@ -294,6 +301,7 @@ impl<'t> DecisionChanges<'t> {
             malformed: None,
             warnings: Vec::new(),
             request_errors: Vec::new(),
+            feedback_actions: Vec::new(),
             touches_rows: None,
             installs_plan: false,
         }
@@ -404,6 +412,10 @@ impl<'t> DecisionChanges<'t> {
         }
         self.touches_rows.get_or_insert(binding.offset);
         self.installs_plan |= id.class == Class::Plan;
+        if let Row::FeedbackAction(action) = &decoded.row {
+            // Bounded by the octets of the message.
+            self.feedback_actions.push(action.clone());
+        }
         self.changes.put(decoded.row, binding.offset)
     }
 
