@@ -16,6 +16,11 @@ pub const MAX_CONFIG_OCTETS: u64 = 1 << 20;
 pub const MAX_STATE_OCTETS: u64 = 16 << 20;
 /// Stages of a plan that is taken.
 pub const MAX_STAGES: usize = 4_096;
+/// Contexts of one agent (frwkDeviceIdMaxContexts): the base context and three contingencies.
+pub const MAX_CONTEXTS: usize = 4;
+/// Largest DEC that the PDP is told to send (frwkDeviceIdMaxMsg), in octets. Below the largest message that is read at all,
+/// so that a DEC that is a little too large is answered and not cut off.
+pub const MAX_DECISION_OCTETS: usize = (1 << 20) - (64 << 10);
 /// Steps of a plan that is taken, all stages together.
 pub const MAX_STEPS: usize = 16_384;
 /// Longest reason that a result carries, in octets (POWER-DIVERT-PIB, PwrText).

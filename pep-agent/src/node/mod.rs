@@ -12,12 +12,12 @@
 //!
 //! # Contexts
 //!
-//! There is one context, the base one: the PDP is told so (frwkDeviceIdMaxContexts 1), and an attempt to open another is
-//! answered with maxRequestStatesOpen, as E4 says. A context's rows, its handle and what was told in it live in
-//! `context`, so that further ones are further values.
+//! The agent opens the base context; the PDP may have it open up to three more, and says which one is active
+//! (`context`). Only the active one is enforced. A further one is answered with maxRequestStatesOpen (E4).
 
 mod context;
 mod decisions;
+mod reporting;
 mod requests;
 mod saved;
 mod status;
@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cops_codec::client_type::Digest;
 use cops_codec::client_type::numbers::POWER_CLIENT_TYPE;
 use cops_codec::client_type::store::RowLimits;
 use cops_codec::integrity::KeyRing;
@@ -38,11 +39,12 @@ use cops_codec::session::pep::{
 };
 use cops_codec::session::{Calendar, CloseCause, CommandError, IntegrityStatus, Moment, PepIntegrity};
 use cops_codec::wire::{
-    ClientHandle, ClientSi, ClientType, Context, CopsError, ErrorCode, PdpAddress, PepId,
+    ClientHandle, ClientSi, ClientType, Context, CopsError, ErrorCode, PdpAddress, PepId, Reason, ReasonCode,
 };
 use cops_codec::{DecodeError, Frame};
 
-use self::context::BaseContext;
+use self::context::{ContextKey, Contexts, Lifetime};
+use self::reporting::Reporting;
 pub use self::saved::{RestoreError, Saved};
 pub use self::status::{
     ActivityStatus, DomainStatus, LineStatus, PlanStatus, ReserveStatus, ServerStatus, Status,
@@ -87,6 +89,9 @@ pub struct NodeConfig {
     pub open_timeout: Duration,
     /// Bounds of a COPS message.
     pub limits: Limits,
+    /// The largest message that the PDP is told to send (frwkDeviceIdMaxMsg), 64 octets or more. A longer DEC that is still
+    /// within [`NodeConfig::limits`] is answered with maxMsgSizeExceeded; one beyond them ends the connection.
+    pub max_decision_octets: usize,
     /// Bounds of the rows of a context.
     pub row_limits: RowLimits,
     /// How the engine behaves.
@@ -105,6 +110,7 @@ impl NodeConfig {
             retry_interval: Duration::from_secs(10),
             open_timeout: Duration::from_secs(10),
             limits: Limits::DEFAULT,
+            max_decision_octets: crate::limits::MAX_DECISION_OCTETS,
             row_limits: RowLimits::DEFAULT,
             engine: EngineSettings::default(),
         }
@@ -134,13 +140,16 @@ pub struct Node {
     session: Option<PepSession>,
     /// The PDP at the other end, while there is a connection.
     peer: Option<PdpAddress>,
-    base: BaseContext,
+    contexts: Contexts,
+    /// The plan that the engine was given: its context, generation and digest.
+    enforced: Option<(ContextKey, u64, Digest)>,
+    reporting: Reporting,
+    /// Octets of the message that is being handled.
+    frame_octets: usize,
     /// The PDP whose complete set of decisions is held (RFC 2748 section 2.5).
     last_pdp: Option<PdpAddress>,
     /// The highest term that was ever held.
     highest_term: u64,
-    /// When the plan expires, while there is no PDP.
-    expires: Option<Moment>,
     events: VecDeque<NodeEvent>,
     /// What was given out to be saved, or restored from; anything else is unsaved.
     saved: Option<saved::Revision>,
@@ -163,13 +172,15 @@ impl Node {
         let lost = saved.and_then(|saved| saved.memory.lost);
         let mut node = Self {
             engine: Engine::new(config.engine, inventory, armed, lost),
-            base: BaseContext::new(config.row_limits, config.ttl_seconds),
+            contexts: Contexts::new(config.row_limits, config.ttl_seconds),
+            enforced: None,
+            reporting: Reporting::default(),
+            frame_octets: 0,
             config,
             session: None,
             peer: None,
             last_pdp: None,
             highest_term: 0,
-            expires: None,
             events: VecDeque::new(),
             saved: None,
             connection_term: 0,
@@ -179,6 +190,7 @@ impl Node {
         }
         // The time to live runs from now: how long this agent was away it cannot tell from how long the PDP was.
         node.start_ttl(now);
+        node.expire(now);
         Ok(node)
     }
 
@@ -206,13 +218,22 @@ impl Node {
         self.connection_term = 0;
         let mut session = PepSession::new(config, now.session, seed);
         let mut opening = ClientOpening::new(CLIENT_TYPE);
-        if let Some(handle) = &self.base.handle {
-            opening.last_pdp_address = self.last_pdp;
-            opening.held = vec![HeldRequestState {
-                handle: handle.clone(),
+        let held = self.contexts.iter().filter_map(|(_, context)| {
+            Some(HeldRequestState {
+                handle: context.handle.clone()?,
                 context: Context::CONFIGURATION,
-                confirmed: self.base.is_confirmed(),
-            }];
+                confirmed: context.is_confirmed(),
+            })
+        });
+        opening.held = held.collect();
+        if !opening.held.is_empty() {
+            opening.last_pdp_address = self.last_pdp;
+        }
+        if opening.last_pdp_address.is_none() {
+            // No PDP holds what was told before.
+            for context in self.contexts.iter_mut() {
+                context.needs_full = true;
+            }
         }
         let opened = session.handle_command(now.session, PepCommand::Open(opening));
         self.session = Some(session);
@@ -258,6 +279,7 @@ impl Node {
 
     /// Takes what came from the PDP.
     pub fn handle_frame(&mut self, now: Now, frame: Result<Frame, DecodeError>) {
+        self.frame_octets = frame.as_ref().map_or(0, |frame| frame.octets().len());
         if let Some(session) = &mut self.session
             && session.handle_frame(now.session, frame).is_err()
         {
@@ -300,9 +322,13 @@ impl Node {
     /// When [`Node::handle_timeout`] is due.
     pub fn poll_timeout(&self, now: Now) -> Due {
         let session = self.session.as_ref().and_then(PepSession::poll_timeout);
-        let retry = self.base.retry_at.filter(|_| self.session.is_some());
+        let is_connected = self.session.is_some();
+        let contexts = self.contexts.iter().flat_map(|(_, context)| {
+            let retry = context.retry_at.filter(|_| is_connected);
+            retry.into_iter().chain(context.expires)
+        });
         Due {
-            session: session.into_iter().chain(retry).chain(self.expires).min(),
+            session: session.into_iter().chain(contexts).min(),
             engine: self.engine.poll_timeout(now.engine),
         }
     }
@@ -353,14 +379,18 @@ impl Node {
 
     fn handle_event(&mut self, now: Now, event: PepEvent) {
         match event {
-            PepEvent::ClientAccepted { again, .. } => {
+            PepEvent::ClientAccepted {
+                again,
+                accounting_timer,
+                ..
+            } => {
+                self.reporting.timer = accounting_timer;
                 if !again {
                     self.events.push_back(NodeEvent::Accepted);
-                    self.expires = None;
                     self.engine.set_connected(now.engine, true);
-                    self.base.reopened();
-                    self.ask_for_accounting(now);
+                    self.contexts.reopened();
                 }
+                self.ask_for_accounting(now);
             }
             PepEvent::Decision {
                 handle,
@@ -371,49 +401,59 @@ impl Node {
             } => {
                 self.decided(now, &handle, solicited, &decisions, report);
             }
-            PepEvent::RequestRefused { handle, error, .. } if self.is_base(&handle) => {
+            PepEvent::RequestRefused {
+                handle,
+                error,
+                installed,
+                ..
+            } => {
                 self.warn(format!("the PDP cannot take the REQ: {error}"));
-                self.base.refused(now.session.after(self.config.retry_interval));
+                self.request_refused(now, &handle, installed);
             }
-            PepEvent::RequestTimedOut { handle, .. } if self.is_base(&handle) => {
-                self.warn("the PDP left a REQ without a decision: its plan is given up".to_owned());
-                self.lose_state(now);
-            }
-            PepEvent::StateDeleted { handle, fault, .. } if self.is_base(&handle) => {
-                self.warn(format!(
-                    "a decision could not be read, its plan is given up: {fault}"
-                ));
-                self.lose_state(now);
-            }
-            PepEvent::SynchronizeRequested { states, .. } => {
-                if self
-                    .base
-                    .handle
-                    .as_ref()
-                    .is_none_or(|handle| states.contains(handle))
-                {
-                    self.base.needs_full = true;
+            PepEvent::RequestTimedOut { handle, .. } => {
+                if let Some(key) = self.contexts.key_of(&handle) {
+                    self.warn("the PDP left a REQ without a decision: its plan is given up".to_owned());
+                    self.lose_state(now, key);
                 }
             }
-            PepEvent::AccountingDue { handle, .. } if self.is_base(&handle) => self.send_readings(now),
+            PepEvent::StateDeleted { handle, fault, .. } => {
+                if let Some(key) = self.contexts.key_of(&handle) {
+                    self.warn(format!(
+                        "a decision could not be read, its plan is given up: {fault}"
+                    ));
+                    self.lose_state(now, key);
+                }
+            }
+            PepEvent::SynchronizeRequested { states, .. } => {
+                for context in self.contexts.iter_mut() {
+                    if context
+                        .handle
+                        .as_ref()
+                        .is_none_or(|handle| states.contains(handle))
+                    {
+                        context.needs_full = true;
+                    }
+                }
+            }
+            PepEvent::AccountingDue { handle, .. } => {
+                let key = self.contexts.key_of(&handle);
+                if key == Some(self.contexts.active().unwrap_or(ContextKey::BASE)) {
+                    self.send_readings(now);
+                }
+            }
             PepEvent::ClientClosed(end) => self.client_closed(now, &end),
             PepEvent::Closed { cause } => {
                 self.session_over(now);
                 self.events.push_back(NodeEvent::Closed(cause));
             }
-            PepEvent::RequestReady { .. }
-            | PepEvent::Synchronized { .. }
-            | PepEvent::RequestRefused { .. }
-            | PepEvent::RequestTimedOut { .. }
-            | PepEvent::StateDeleted { .. }
-            | PepEvent::AccountingDue { .. } => {}
+            PepEvent::RequestReady { .. } | PepEvent::Synchronized { .. } => {}
         }
     }
 
     fn client_closed(&mut self, now: Now, end: &ClientEnd) {
         if end.accepted {
             // Rows stay what they are; whether all of this PDP's decisions are among them the session knows.
-            self.last_pdp = self.peer.filter(|_| end.in_sync && self.base.is_whole());
+            self.last_pdp = self.peer.filter(|_| end.in_sync && self.is_whole());
             self.tell(format!("no PDP any more: {}", end.cause));
         } else {
             self.tell(format!("the PDP did not accept this agent: {}", end.cause));
@@ -436,8 +476,12 @@ impl Node {
             self.engine.set_connected(now.engine, false);
         }
         // The PDP may have taken the REQ or not: it is told everything again.
-        self.base.needs_full |= self.base.awaiting.take().is_some();
+        for context in self.contexts.iter_mut() {
+            context.needs_full |= context.awaiting.take().is_some();
+        }
+        self.reporting.hold_back();
         self.start_ttl(now);
+        self.expire(now);
     }
 
     /// The connection is closed and everything is sent: the next one may be made.
@@ -447,33 +491,80 @@ impl Node {
     }
 
     fn start_ttl(&mut self, now: Now) {
-        if self.expires.is_none() && self.base.handle.is_some() {
-            let ttl = self.base.ttl_seconds();
-            self.expires = Some(now.session.after(Duration::from_secs(u64::from(ttl))));
+        for context in self.contexts.iter_mut() {
+            if context.expires.is_none()
+                && context.handle.is_some()
+                && let Lifetime::Expires(after) = context.lifetime()
+            {
+                context.expires = Some(now.session.after(after));
+            }
         }
     }
 
-    /// After Ttl without a PDP the request-state goes, and the agent's own file alone rules (rule 8 of the exchanges).
+    /// After Ttl without a PDP the request-states go, and the agent's own file alone rules (rule 8 of the exchanges).
     fn expire(&mut self, now: Now) {
-        if self.expires.is_some_and(|expires| expires <= now.session) {
-            self.expires = None;
-            self.warn("the plan that was held has expired: this agent goes by its own file alone".to_owned());
-            self.base = BaseContext::new(self.config.row_limits, self.config.ttl_seconds);
+        let expired: Vec<ContextKey> = self
+            .contexts
+            .iter()
+            .filter(|(_, context)| context.expires.is_some_and(|expires| expires <= now.session))
+            .map(|(key, _)| key)
+            .collect();
+        for key in expired {
+            if self.contexts.active() == Some(key) {
+                self.warn(
+                    "the plan that was held has expired: this agent goes by its own file alone".to_owned(),
+                );
+            }
+            // What is left is not the complete set of any PDP.
             self.last_pdp = None;
-            self.engine.withdraw();
+            self.drop_context(now, key);
         }
     }
 
-    /// The request-state is gone, and with it the plan (RFC 2748 section 3.2); a new one is asked for.
-    fn lose_state(&mut self, now: Now) {
-        self.base = BaseContext::new(self.config.row_limits, self.config.ttl_seconds);
-        self.last_pdp = None;
-        self.engine.withdraw();
-        self.base.retry_at = Some(now.session.after(self.config.retry_interval));
+    /// A context is gone, and its policy with it.
+    fn drop_context(&mut self, now: Now, key: ContextKey) {
+        let active = self.contexts.active();
+        self.contexts.remove(key);
+        if self.enforced.as_ref().is_some_and(|enforced| enforced.0 == key) {
+            self.enforce(now);
+        }
+        self.follow_links(active);
     }
 
-    fn is_base(&self, handle: &ClientHandle) -> bool {
-        self.base.handle.as_ref() == Some(handle)
+    /// A request-state is gone, and with it its plan (RFC 2748 section 3.2). Of the base context a new one is asked for; a
+    /// contingency is the PDP's to open again.
+    fn lose_state(&mut self, now: Now, key: ContextKey) {
+        self.last_pdp = None;
+        self.drop_context(now, key);
+        if key == ContextKey::BASE {
+            self.contexts.base_mut().retry_at = Some(now.session.after(self.config.retry_interval));
+        }
+    }
+
+    /// The PDP answered a REQ with an Error object. The base context is asked for again after a while; a contingency that
+    /// the PDP does not want, and has not got, is none.
+    fn request_refused(&mut self, now: Now, handle: &ClientHandle, installed: bool) {
+        let Some(key) = self.contexts.key_of(handle) else {
+            return;
+        };
+        if key != ContextKey::BASE && !installed {
+            let delete = PepCommand::Delete {
+                client_type: CLIENT_TYPE,
+                handle: handle.clone(),
+                reason: Reason::new(ReasonCode::UNSPECIFIED),
+            };
+            if let Err(error) = self.command(now, delete) {
+                self.warn(format!("the request-state cannot be deleted: {error}"));
+            }
+            self.drop_context(now, key);
+        } else if let Some(context) = self.contexts.get_mut(key) {
+            context.refused(now.session.after(self.config.retry_interval));
+        }
+    }
+
+    /// Whether no context holds half of something.
+    fn is_whole(&self) -> bool {
+        self.contexts.iter().all(|(_, context)| context.is_whole())
     }
 
     fn command(&mut self, now: Now, command: PepCommand) -> Result<Option<ClientHandle>, CommandError> {

@@ -1,58 +1,61 @@
-//! What goes to the PDP: requests, readings, failures.
+//! What goes to the PDP: requests and failures.
 
-use cops_codec::client_type::Row;
+use std::collections::BTreeMap;
+
+use cops_codec::client_type::feedback::FeedbackLinkCaps;
 use cops_codec::client_type::framework::{AdminString, DeviceId, PrcSupport};
 use cops_codec::client_type::power::{Arc, Held};
 use cops_codec::client_type::store::build;
+use cops_codec::client_type::{Row, RowId};
 use cops_codec::provisioning::{InstanceId, Report};
 use cops_codec::session::CommandError;
 use cops_codec::session::pep::{PepCommand, RequestBody, UnsolicitedReport};
 
-use super::context::Awaiting;
+use super::context::{Awaiting, Context, ContextKey};
 use super::{CLIENT_TYPE, Node, Now, named};
 use crate::translate::difference::difference;
-use crate::translate::readings::Selection;
-use crate::translate::{facts, readings};
+use crate::translate::facts;
 
 /// Octets of a message that are kept for its header, handle, context and a first ClientSI's header.
 const REQUEST_OVERHEAD_OCTETS: usize = 4_096;
 
 impl Node {
-    /// Sends a REQ if there is something to tell and none is open.
+    /// Sends a REQ for each context that has something to tell and none open.
     pub(super) fn tell_changes(&mut self, now: Now) {
-        if !self.is_open() || self.base.awaiting.is_some() {
+        for key in self.contexts.keys() {
+            self.tell_context(now, key);
+        }
+    }
+
+    fn tell_context(&mut self, now: Now, key: ContextKey) {
+        if !self.is_open() {
             return;
         }
-        if self.base.retry_at.is_some_and(|at| now.session < at) {
+        let Some(context) = self.contexts.get_mut(key) else {
+            return;
+        };
+        if context.awaiting.is_some() || context.retry_at.is_some_and(|at| now.session < at) {
             return;
         }
-        self.base.retry_at = None;
-        let is_full = self.base.needs_full;
+        context.retry_at = None;
+        let is_full = context.needs_full;
         if is_full {
-            self.base.told.clear();
+            context.told.clear();
         }
-        let mut present = facts::rows(&self.engine, self.held(), now.engine);
-        if is_full {
-            // They never change, so the difference of every later REQ is without them.
-            present.extend(self.framework_rows().into_iter().map(|row| (row.id(), row)));
-        } else {
-            let kept = self
-                .base
-                .told
-                .iter()
-                .filter(|(id, _)| !id.class.is_in(Arc::Facts));
-            present.extend(kept.map(|(id, row)| (*id, row.clone())));
-        }
+        let Some(context) = self.contexts.get(key) else {
+            return;
+        };
+        let present = self.present(now, key, context, is_full);
         let room = self
             .config
             .limits
             .max_message_octets
             .saturating_sub(REQUEST_OVERHEAD_OCTETS);
-        let news = difference(&self.base.told, &present, room);
+        let news = difference(&context.told, &present, room);
         if news.is_empty() && !is_full {
             return;
         }
-        let incarnation = self.base.incarnation(is_full);
+        let incarnation = context.incarnation(is_full);
         let contents = build::request(&incarnation, news.removed.iter().copied(), &news.rows);
         let mut request = match is_full {
             true => RequestBody::configuration(named(contents)),
@@ -61,20 +64,25 @@ impl Node {
         request.more_follows = news.is_cut;
         let command = PepCommand::Request {
             client_type: CLIENT_TYPE,
-            handle: self.base.handle.clone(),
+            handle: context.handle.clone(),
             request,
         };
-        match self.command(now, command) {
+        let sent = self.command(now, command);
+        let retry_at = now.session.after(self.config.retry_interval);
+        let Some(context) = self.contexts.get_mut(key) else {
+            return;
+        };
+        match sent {
             Ok(handle) => {
-                self.base.handle = handle.or_else(|| self.base.handle.take());
-                self.base.needs_full = false;
-                let mut told = self.base.told.clone();
+                context.handle = handle.or_else(|| context.handle.take());
+                context.needs_full = false;
+                let mut told = context.told.clone();
                 for id in &news.removed {
                     told.remove(id);
                 }
                 told.extend(news.rows.into_iter().map(|row| (row.id(), row)));
-                self.base.awaiting = Some(Awaiting { told });
-                if is_full {
+                context.awaiting = Some(Awaiting { told });
+                if is_full && self.contexts.active().is_none_or(|active| active == key) {
                     self.ask_for_accounting(now);
                 }
             }
@@ -82,86 +90,101 @@ impl Node {
             Err(CommandError::RequestOpen(_) | CommandError::TransmitFull { .. } | CommandError::Closed) => {}
             Err(CommandError::UnknownHandle(_)) => {
                 // The session does not know the state any more: it is a new one from now on.
-                self.lose_state(now);
+                self.lose_state(now, key);
             }
             Err(error) => {
+                context.refused(retry_at);
                 self.warn(format!("a REQ cannot be sent: {error}"));
-                self.base.refused(now.session.after(self.config.retry_interval));
             }
         }
+    }
+
+    /// What a context tells now. The base context has the facts; every context has what it holds, and, in full, who the
+    /// agent is and what it supports.
+    fn present(&self, now: Now, key: ContextKey, context: &Context, is_full: bool) -> BTreeMap<RowId, Row> {
+        let held = self.held(key);
+        let mut present = if key == ContextKey::BASE {
+            facts::rows(&self.engine, held, now.engine)
+        } else {
+            let row = Row::from(held);
+            BTreeMap::from([(row.id(), row)])
+        };
+        if is_full {
+            // They never change, so the difference of every later REQ is without them.
+            present.extend(self.framework_rows().into_iter().map(|row| (row.id(), row)));
+        } else {
+            let kept = context.told.iter().filter(|(id, _)| !id.class.is_in(Arc::Facts));
+            present.extend(kept.map(|(id, row)| (*id, row.clone())));
+        }
+        present
     }
 
     /// What this agent supports and who it is (rule 2 of the exchanges).
     fn framework_rows(&self) -> Vec<Row> {
         let mut rows: Vec<Row> = PrcSupport::all().into_iter().map(Row::from).collect();
-        let max_message = u32::try_from(self.config.limits.max_message_octets).unwrap_or(u32::MAX);
+        rows.extend(FeedbackLinkCaps::all());
+        let max_message = u32::try_from(self.config.max_decision_octets).unwrap_or(u32::MAX);
+        let max_contexts = u32::try_from(crate::limits::MAX_CONTEXTS).unwrap_or(u32::MAX);
         rows.push(
             DeviceId {
                 instance: InstanceId::FIRST,
                 descr: AdminString::new(&self.config.description).unwrap_or_else(AdminString::empty),
                 max_msg: cops_codec::client_type::Bounded::clamped(max_message),
-                // The base context alone; contingencies are further ones.
-                max_contexts: cops_codec::client_type::Bounded::clamped(1),
+                max_contexts: cops_codec::client_type::Bounded::clamped(max_contexts),
             }
             .into(),
         );
         rows
     }
 
-    /// What is held, as the PDP is told.
-    pub(super) fn held(&self) -> Held {
-        let mut held = self.base.installed.held(self.engine.is_armed());
-        if let Some(released) = self.engine.released() {
+    /// What a context holds, as the PDP is told. Of the one that is enforced, the stages that the agent released too.
+    fn held(&self, key: ContextKey) -> Held {
+        let installed = &self
+            .contexts
+            .get(key)
+            .unwrap_or_else(|| self.contexts.base())
+            .installed;
+        let mut held = installed.held(self.engine.is_armed());
+        let is_enforced = self.enforced.as_ref().is_some_and(|enforced| enforced.0 == key);
+        if let Some(released) = self.engine.released().filter(|_| is_enforced) {
             held.released_stage = held.released_stage.max(released);
         }
         held
     }
 
-    pub(super) fn ask_for_accounting(&mut self, now: Now) {
-        if let Some(handle) = self.base.handle.clone() {
-            let interval = Some(self.config.reading_interval);
-            let command = PepCommand::SetAccounting {
-                client_type: CLIENT_TYPE,
-                handle,
-                interval,
-            };
-            if let Err(error) = self.command(now, command) {
-                self.warn(format!("no readings will be sent: {error}"));
-            }
-        }
-    }
-
-    /// A periodic accounting report may go.
-    pub(super) fn send_readings(&mut self, now: Now) {
-        let selection = Selection::new(self.base.installed.rows());
-        let rows = readings::rows(self.engine.inventory(), &selection, now.engine);
-        if rows.is_empty() {
-            return;
-        }
-        self.report(now, UnsolicitedReport::PeriodicAccounting, build::contents(&rows));
-    }
-
     /// A step failed after its rows were installed: the RFC's own report, beside the row that tells the same.
     pub(super) fn report_failure(&mut self, now: Now, report: &Report) {
-        if self.is_open() && self.base.handle.is_some() {
-            self.report(now, UnsolicitedReport::Failure, build::report(report));
+        let key = self.contexts.active().unwrap_or(ContextKey::BASE);
+        if self.is_open() {
+            self.report(now, key, UnsolicitedReport::Failure, build::report(report));
         }
     }
 
-    fn report(&mut self, now: Now, report: UnsolicitedReport, contents: Vec<bytes::Bytes>) {
-        let Some(handle) = self.base.handle.clone() else {
-            return;
+    /// Sends an unsolicited report of a context; false if it could not be sent.
+    pub(super) fn report(
+        &mut self,
+        now: Now,
+        key: ContextKey,
+        report: UnsolicitedReport,
+        contents: Vec<bytes::Bytes>,
+    ) -> bool {
+        let handle = self.contexts.get(key).and_then(|context| context.handle.clone());
+        let Some(handle) = handle else {
+            return false;
         };
-        let client_si = named(contents);
         let command = PepCommand::ReportUnsolicited {
             client_type: CLIENT_TYPE,
             handle,
             report,
-            client_si,
+            client_si: named(contents),
         };
-        if let Err(error) = self.command(now, command) {
-            // Readings come again, and a failure is told by its result row too.
-            self.tell(format!("a report was not sent: {error}"));
+        match self.command(now, command) {
+            Ok(_) => true,
+            Err(error) => {
+                // Readings come again, and a failure is told by its result row too.
+                self.tell(format!("a report was not sent: {error}"));
+                false
+            }
         }
     }
 }

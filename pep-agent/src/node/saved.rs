@@ -1,19 +1,20 @@
 //! What a node keeps over a restart: the rows that it holds, and what it has done of them.
 
 use cops_codec::client_type::Row;
-use cops_codec::client_type::power::Plan;
 use cops_codec::client_type::store::InstalledRows;
 use cops_codec::provisioning::binding::Bindings;
 use cops_codec::wire::{ClientHandle, PdpAddress};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
+use super::context::{Context, ContextKey};
 use super::{Node, Now};
 use crate::engine::{Memory, Millis};
+use crate::limits::MAX_CONTEXTS;
 use crate::translate::plan;
 
-/// Version of this form; another one is not read.
-const FORMAT: u32 = 1;
+/// Version of this form. 2 has contingencies; 1, which has none, is read too.
+const FORMAT: u32 = 2;
 
 /// What is kept. Rows and handle are octets of the wire, in hexadecimal: what was taken is what is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,9 @@ pub struct Saved {
     pub handle: Option<String>,
     /// Rows that the PDP installed, PRID and EPD each.
     pub rows: Vec<String>,
+    /// Contingencies that the PDP had opened.
+    #[serde(default)]
+    pub contingencies: Vec<SavedContext>,
     /// The PDP whose complete set of decisions this is.
     pub last_pdp: Option<SocketAddr>,
     /// The highest term that was ever held.
@@ -35,11 +39,21 @@ pub struct Saved {
     pub memory: Memory,
 }
 
+/// A contingency that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedContext {
+    /// Its handle.
+    pub handle: String,
+    /// Its rows, as [`Saved::rows`].
+    pub rows: Vec<String>,
+}
+
 /// Why what was saved cannot be held again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
     /// Written by another version.
-    #[error("format {found}, expected {FORMAT}")]
+    #[error("format {found}, expected 1 or {FORMAT}")]
     Format {
         /// The format found.
         found: u32,
@@ -59,7 +73,7 @@ pub enum RestoreError {
 pub(super) struct Revision {
     engine: u64,
     rows: u64,
-    has_handle: bool,
+    handles: usize,
     last_pdp: Option<PdpAddress>,
     highest_term: u64,
 }
@@ -68,8 +82,12 @@ impl Node {
     fn revision(&self) -> Revision {
         Revision {
             engine: self.engine.revision(),
-            rows: self.base.revision(),
-            has_handle: self.base.handle.is_some(),
+            rows: self.contexts.revision(),
+            handles: self
+                .contexts
+                .iter()
+                .filter(|(_, context)| context.handle.is_some())
+                .count(),
             last_pdp: self.last_pdp,
             highest_term: self.highest_term,
         }
@@ -85,13 +103,23 @@ impl Node {
         Some(Saved {
             format: FORMAT,
             saved_at_millis: now.engine,
-            handle: self.base.handle.as_ref().map(|handle| hex(handle.as_bytes())),
-            rows: self
-                .base
-                .installed
-                .rows()
+            handle: self
+                .contexts
+                .base()
+                .handle
+                .as_ref()
+                .map(|handle| hex(handle.as_bytes())),
+            rows: hex_rows(self.contexts.base()),
+            contingencies: self
+                .contexts
                 .iter()
-                .map(|row| hex(&row.to_vec()))
+                .filter(|(key, _)| *key != ContextKey::BASE)
+                .filter_map(|(_, context)| {
+                    Some(SavedContext {
+                        handle: hex(context.handle.as_ref()?.as_bytes()),
+                        rows: hex_rows(context),
+                    })
+                })
                 .collect(),
             last_pdp: self.last_pdp.map(PdpAddress::to_socket_addr),
             highest_term: self.highest_term,
@@ -100,11 +128,48 @@ impl Node {
     }
 
     pub(super) fn restore(&mut self, saved: &Saved) -> Result<(), RestoreError> {
-        if saved.format != FORMAT {
+        if !(1..=FORMAT).contains(&saved.format) {
             return Err(RestoreError::Format { found: saved.format });
         }
+        self.restore_context(ContextKey::BASE, saved.handle.as_deref(), &saved.rows)?;
+        for kept in saved.contingencies.iter().take(MAX_CONTEXTS - 1) {
+            let key = self.contexts.open();
+            self.restore_context(key, Some(&kept.handle), &kept.rows)?;
+        }
+        self.last_pdp = saved.last_pdp.map(|address| PdpAddress {
+            address: address.ip(),
+            port: address.port(),
+        });
+        let held = self
+            .contexts
+            .iter()
+            .map(|(_, context)| context.highest().term)
+            .max();
+        self.highest_term = saved.highest_term.max(held.unwrap_or(0));
+        if let Some(key) = self.contexts.active()
+            && let Some(in_force) = self
+                .contexts
+                .get(key)
+                .and_then(|context| context.installed.in_force())
+        {
+            let plan = plan::held_plan(&in_force);
+            self.enforced = Some((key, plan.generation, in_force.plan().digest));
+            self.engine.restore(plan, &saved.memory);
+        }
+        self.follow_links(None);
+        self.reporting.hold_back();
+        self.saved = Some(self.revision());
+        Ok(())
+    }
+
+    fn restore_context(
+        &mut self,
+        key: ContextKey,
+        handle: Option<&str>,
+        kept: &[String],
+    ) -> Result<(), RestoreError> {
         let mut rows = Vec::new();
-        for (index, text) in saved.rows.iter().enumerate() {
+        for (index, text) in kept.iter().enumerate() {
             let fail = |problem: String| RestoreError::Octets {
                 what: format!("row {index}"),
                 problem,
@@ -119,43 +184,33 @@ impl Node {
                 );
             }
         }
-        if let Some(text) = &saved.handle {
+        if let Some(text) = handle {
             let fail = || RestoreError::Octets {
                 what: "handle".to_owned(),
                 problem: "not hexadecimal".to_owned(),
             };
-            self.base.handle = Some(ClientHandle(unhex(text).ok_or_else(fail)?.into()));
+            let handle = ClientHandle(unhex(text).ok_or_else(fail)?.into());
+            if let Some(context) = self.contexts.get_mut(key) {
+                context.handle = Some(handle);
+            }
         }
         if !rows.is_empty() {
-            self.base.installed = InstalledRows::restore(self.config.row_limits, rows).map_err(|errors| {
+            let installed = InstalledRows::restore(self.config.row_limits, rows).map_err(|errors| {
                 let problem = errors.first().map_or_else(String::new, ToString::to_string);
                 RestoreError::Octets {
                     what: "rows together".to_owned(),
                     problem,
                 }
             })?;
+            self.contexts.put(key, installed);
         }
-        self.last_pdp = saved.last_pdp.map(|address| PdpAddress {
-            address: address.ip(),
-            port: address.port(),
-        });
-        let held = self
-            .base
-            .installed
-            .rows()
-            .only::<Plan>()
-            .map_or(0, |plan| plan.term);
-        self.highest_term = saved.highest_term.max(held);
-        if self.base.is_active()
-            && let Some(in_force) = self.base.installed.in_force()
-        {
-            let plan = plan::held_plan(&in_force);
-            self.base.enforced = Some((plan.generation, in_force.plan().digest));
-            self.engine.restore(plan, &saved.memory);
-        }
-        self.saved = Some(self.revision());
         Ok(())
     }
+}
+
+fn hex_rows(context: &Context) -> Vec<String> {
+    let rows = context.installed.rows();
+    rows.iter().map(|row| hex(&row.to_vec())).collect()
 }
 
 fn hex(octets: &[u8]) -> String {

@@ -1,11 +1,13 @@
 //! What the agent cannot take of a decision, as a Failure report says it (E7).
 
+use cops_codec::client_type::feedback::{FeedbackLink, LinkFlags};
+use cops_codec::client_type::framework::PibIncarnation;
 use cops_codec::client_type::power::{
-    ActionError, DivertError, Grouping, HostError, IntakeError, PatternError, ReadingSel,
+    ActionError, DivertError, Grouping, HostError, IntakeError, PatternError, ReadingKind, ReadingSel,
 };
 use cops_codec::client_type::store::RowTable;
-use cops_codec::client_type::{Class, RowId};
-use cops_codec::provisioning::{ClassError, ClassErrorCode, Prid, Report, ReportedError};
+use cops_codec::client_type::{Class, Row, RowId};
+use cops_codec::provisioning::{ClassError, ClassErrorCode, Oid, Prid, Report, ReportedError};
 use power_policy::grouping::Glob;
 
 use super::facts::row_of;
@@ -53,6 +55,58 @@ pub fn pattern_faults(rows: &RowTable, max_errors: usize) -> Option<Report> {
         .take(max_errors.max(1))
         .map(|id| told(id.prid(), PatternError::BadPattern.class_error()))
         .collect();
+    (!errors.is_empty()).then_some(Report { global: None, errors })
+}
+
+/// What is legal and not supported here, as a report; `None` if there is nothing of it: a context outside the set of
+/// configuration contexts, links that name no selection or another kind of reading, thresholds.
+pub fn support_faults(rows: &RowTable, max_errors: usize) -> Option<Report> {
+    let mut errors = Vec::new();
+    let mut fail = |id: RowId, code: ClassErrorCode, attribute: u32| {
+        let sub_code = u16::try_from(attribute).unwrap_or(u16::MAX);
+        errors.push(told(id.prid(), ClassError { code, sub_code }));
+    };
+    for row in rows.all::<PibIncarnation>().filter(|row| !row.in_ctxt_set) {
+        let id = Row::from(row.clone()).id();
+        // An outsourcing context asks about single events; there are none here.
+        fail(
+            id,
+            ClassErrorCode::ATTR_ENUM_SUP_LIMITED,
+            PibIncarnation::IN_CTXT_SET,
+        );
+    }
+    for link in rows.all::<FeedbackLink>() {
+        let id = Row::from(link.clone()).id();
+        let selection = RowId::from_prid(link.sel.as_oid())
+            .filter(|sel| sel.class == Class::ReadingSel)
+            .and_then(|sel| rows.row::<ReadingSel>(sel.instance));
+        match selection.map(|row| row.kind) {
+            None => fail(id, ClassErrorCode::ATTR_REFERENCE_UNKNOWN, FeedbackLink::SEL),
+            Some(kind) => {
+                let usage = match kind {
+                    ReadingKind::Reserve => Class::ReserveReading,
+                    ReadingKind::Server => Class::ServerReading,
+                };
+                if link.usage != usage.entry() {
+                    fail(id, ClassErrorCode::ATTR_VALUE_SUP_LIMITED, FeedbackLink::USAGE);
+                }
+            }
+        }
+        if link.interval < 1 {
+            fail(id, ClassErrorCode::ATTR_VALUE_INVALID, FeedbackLink::INTERVAL);
+        }
+        if link.threshold.0 != Oid::zero() {
+            fail(
+                id,
+                ClassErrorCode::ATTR_VALUE_SUP_LIMITED,
+                FeedbackLink::THRESHOLD,
+            );
+        }
+        if LinkFlags::from_octets(&link.flags).threshold {
+            fail(id, ClassErrorCode::ATTR_VALUE_SUP_LIMITED, FeedbackLink::FLAGS);
+        }
+    }
+    errors.truncate(max_errors.max(1));
     (!errors.is_empty()).then_some(Report { global: None, errors })
 }
 

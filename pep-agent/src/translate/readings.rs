@@ -3,6 +3,7 @@
 use cops_codec::client_type::Row;
 use cops_codec::client_type::power::{ReadingKind, ReadingSel, ReserveReading, ServerReading};
 use cops_codec::client_type::store::RowTable;
+use cops_codec::provisioning::InstanceId;
 use power_policy::grouping::Glob;
 use power_policy::model::Name;
 
@@ -24,6 +25,15 @@ impl Selection {
             .filter_map(|row| Some((row.kind, Glob::new(row.pattern.as_str()).ok()?)))
             .collect();
         Self { patterns }
+    }
+
+    /// What one pwrReadingSel row selects; nothing if it is not there.
+    pub fn one(rows: &RowTable, instance: InstanceId) -> Option<Self> {
+        let row = rows.row::<ReadingSel>(instance)?;
+        let glob = Glob::new(row.pattern.as_str()).ok()?;
+        Some(Self {
+            patterns: vec![(row.kind, glob)],
+        })
     }
 
     /// Whether a thing is read. A PDP that selects nothing and yet has an Accounting Timer is told everything.

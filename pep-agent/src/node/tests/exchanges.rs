@@ -197,18 +197,6 @@ fn e3_an_interruption_its_plan_its_stages_and_their_results() {
 }
 
 #[test]
-fn e4_a_second_context_is_refused_as_the_rfc_says() {
-    let mut world = World::open(true);
-    let mut open = Decision::null(Context::CONFIGURATION);
-    open.flags.command = cops_codec::wire::CommandCode::INSTALL;
-    open.flags.flags = cops_codec::wire::DecisionFlagBits::REQUEST_STATE;
-    world.push(vec![open]);
-    let (_, report_type, report) = world.pdp.last_report.clone().unwrap();
-    assert_eq!(report_type, ReportType::FAILURE);
-    assert_eq!(report.global.unwrap().code.0, 6, "maxRequestStatesOpen");
-}
-
-#[test]
 fn e7_a_row_that_is_not_ours_fails_the_whole_decision() {
     let mut world = World::open(true);
     world.push(configuration(7, 1, 0, &[]));

@@ -1,7 +1,9 @@
 //! A node and a scripted PDP, with bytes between them. The PDP's end is the session of the codec, its rows the codec's
 //! store; what it decides stands in each test.
 
+mod contexts;
 mod exchanges;
+mod feedback;
 mod plans;
 
 use std::time::Duration;
@@ -100,10 +102,14 @@ struct Pdp {
     session: PdpSession,
     rows: ReportedRows,
     handle: Option<ClientHandle>,
+    /// Contingencies, in the order of their first REQ, with what they report.
+    contingencies: Vec<(ClientHandle, ReportedRows)>,
+    /// The next handle that is not known is a contingency's.
+    awaits_contingency: bool,
     /// What came, in words, since the last look.
     log: Vec<String>,
     /// The REQ that has no answer.
-    open: Option<RequestId>,
+    open: Option<(ClientHandle, RequestId)>,
     /// REQs are left without an answer.
     silent: bool,
     /// What the next REQ is answered, instead of NULL.
@@ -120,6 +126,8 @@ impl Pdp {
             session: PdpSession::new(PdpConfig::new(vec![CLIENT_TYPE], vec![address()]), now),
             rows: ReportedRows::new(RowLimits::DEFAULT),
             handle: None,
+            contingencies: Vec::new(),
+            awaits_contingency: false,
             log: Vec::new(),
             open: None,
             silent: false,
@@ -144,10 +152,11 @@ impl Pdp {
             .answer
             .take()
             .unwrap_or_else(|| vec![Decision::null(Context::CONFIGURATION)]);
+        let (handle, request) = self.open.take().unwrap();
         let decide = PdpCommand::Decide {
             client_type: CLIENT_TYPE,
-            handle: self.handle.clone().unwrap(),
-            request: self.open.take().unwrap(),
+            handle,
+            request,
             body: DecisionBody::Decisions(decisions),
         };
         self.session.handle_command(now, decide).unwrap();
@@ -174,30 +183,49 @@ impl Pdp {
                     .unwrap();
             }
             PdpEvent::Request { request, message, .. } => {
-                self.handle = Some(message.handle.clone());
+                let handle = message.handle.clone();
                 let octets: Vec<_> = message.client_si.iter().map(|si| si.contents().clone()).collect();
                 let contents: Vec<_> = octets
                     .iter()
                     .map(|octets| Contents { octets, offset: 0 })
                     .collect();
-                self.rows.apply(&contents).unwrap();
+                let mut place = self.contingencies.iter().position(|(known, _)| *known == handle);
+                if place.is_none() && std::mem::take(&mut self.awaits_contingency) {
+                    place = Some(self.contingencies.len());
+                    let rows = ReportedRows::new(RowLimits::DEFAULT);
+                    self.contingencies.push((handle.clone(), rows));
+                }
+                match place {
+                    Some(place) => {
+                        self.contingencies[place].1.apply(&contents).unwrap();
+                    }
+                    None => {
+                        self.handle = Some(handle.clone());
+                        self.rows.apply(&contents).unwrap();
+                    }
+                }
+                let context = place.map_or_else(String::new, |place| format!(" H{}", place + 1));
                 let full = if says_full_state(&contents) {
                     "full"
                 } else {
                     "incremental"
                 };
-                self.log.push(format!("REQ {full} {}", in_order(&contents)));
-                self.open = Some(request);
+                self.log
+                    .push(format!("REQ{context} {full} {}", in_order(&contents)));
+                self.open = Some((handle, request));
                 if !self.silent {
                     self.decide(now);
                 }
             }
             PdpEvent::Report {
+                handle,
                 decision,
                 report_type,
                 client_si,
                 ..
             } => {
+                let place = self.contingencies.iter().position(|(known, _)| *known == handle);
+                let context = place.map_or_else(String::new, |place| format!(" H{}", place + 1));
                 let octets: Vec<_> = client_si.iter().map(|si| si.contents().clone()).collect();
                 if report_type == ReportType::ACCOUNTING {
                     let contents: Vec<_> = octets
@@ -205,7 +233,8 @@ impl Pdp {
                         .map(|octets| Contents { octets, offset: 0 })
                         .collect();
                     self.readings = read_readings(&contents, RowLimits::DEFAULT).unwrap();
-                    self.log.push(format!("RPT accounting {}", self.readings.len()));
+                    self.log
+                        .push(format!("RPT{context} accounting {}", self.readings.len()));
                     return;
                 }
                 let mut report = Report::default();
@@ -222,12 +251,21 @@ impl Pdp {
                 } else {
                     "Failure"
                 };
-                self.log.push(format!("RPT {solicited} {kind}"));
+                self.log.push(format!("RPT{context} {solicited} {kind}"));
                 self.last_report = Some((decision, report_type, report));
             }
-            PdpEvent::StateDeleted { reason, .. } => {
-                self.rows = ReportedRows::new(RowLimits::DEFAULT);
-                self.log.push(format!("DRQ {}", reason.code.0));
+            PdpEvent::StateDeleted { handle, reason, .. } => {
+                let place = self.contingencies.iter().position(|(known, _)| *known == handle);
+                match place {
+                    Some(place) => {
+                        self.log.push(format!("DRQ H{} {}", place + 1, reason.code.0));
+                        self.contingencies[place].1 = ReportedRows::new(RowLimits::DEFAULT);
+                    }
+                    None => {
+                        self.rows = ReportedRows::new(RowLimits::DEFAULT);
+                        self.log.push(format!("DRQ {}", reason.code.0));
+                    }
+                }
             }
             PdpEvent::Synchronized { .. } => self.log.push("SSC".into()),
             PdpEvent::ClientClosed { .. } => self.log.push("CC".into()),
@@ -373,9 +411,20 @@ impl World {
     }
 
     fn push(&mut self, decisions: Vec<Decision>) {
+        let handle = self.pdp.handle.clone().unwrap();
+        self.push_on(handle, decisions);
+    }
+
+    /// A DEC for a contingency, from 1.
+    fn push_contingency(&mut self, number: usize, decisions: Vec<Decision>) {
+        let handle = self.pdp.contingencies[number - 1].0.clone();
+        self.push_on(handle, decisions);
+    }
+
+    fn push_on(&mut self, handle: ClientHandle, decisions: Vec<Decision>) {
         let push = PdpCommand::Push {
             client_type: CLIENT_TYPE,
-            handle: self.pdp.handle.clone().unwrap(),
+            handle,
             decisions,
         };
         self.pdp.session.handle_command(self.now.session, push).unwrap();

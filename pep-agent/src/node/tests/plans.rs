@@ -139,10 +139,10 @@ fn what_was_saved_and_cannot_be_held_is_refused_with_its_place() {
     assert_eq!(restore(&good), Ok(()));
     assert_eq!(
         restore(&Saved {
-            format: 2,
+            format: 3,
             ..good.clone()
         }),
-        Err(RestoreError::Format { found: 2 })
+        Err(RestoreError::Format { found: 3 })
     );
     for broken in ["zz", "0", "é", "0013"] {
         let mut saved = good.clone();
