@@ -70,3 +70,10 @@ pub const MAX_JOURNAL_REQUESTS_QUEUED: usize = 16;
 pub const PLAN_BURST: u32 = 20;
 /// Time after which one more plan may be made, on the engine's clock: in the long run, at most twenty a minute.
 pub const PLAN_INTERVAL_MILLIS: u64 = 3_000;
+
+
+/// Contingencies of one PEP: contexts beside the base context.
+pub const MAX_CONTINGENCIES: usize = 3;
+
+/// What became of commands about contingencies, kept until it is asked for; the oldest go first.
+pub const MAX_CONTEXT_EVENTS: usize = 1_024;

@@ -17,6 +17,7 @@
 //! may be scaled and goes on across restarts.
 
 mod context;
+mod contingency;
 mod module;
 mod power;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use power_policy::grouping::Grouping;
 use power_policy::interruption::{self, CommandOutcome};
 use power_policy::model::Name;
 
+pub use self::contingency::{ContextCommand, ContextEvent, ContextOutcome, Contingency};
 use self::module::Power;
 use crate::config::Config;
 use crate::engine::event::Event;
@@ -184,6 +186,7 @@ impl Node {
             names: BTreeMap::new(),
             records: VecDeque::new(),
             notices: VecDeque::new(),
+            context_events: VecDeque::new(),
         };
         let host_config = HostConfig {
             addresses: vec![PdpAddress::from(listen)],
@@ -276,6 +279,17 @@ impl Node {
         self.within_power(now, |power, hosting| {
             power.tell(hosting, Input::Command { id, command })
         });
+    }
+
+    /// Opens, fills, refreshes, activates or deletes a contingency of a PEP. What becomes of it is told by
+    /// [`Node::poll_context_event`].
+    pub fn command_context(&mut self, now: Now, command: ContextCommand) {
+        self.within_power(now, |power, hosting| power.command_context(hosting, command));
+    }
+
+    /// What became of commands about contingencies; the last 1,024 are kept.
+    pub fn poll_context_event(&mut self) -> Option<ContextEvent> {
+        self.hosted.power.context_events.pop_front()
     }
 
     /// The journal fails, with words, or works again.

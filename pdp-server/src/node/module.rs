@@ -10,6 +10,7 @@ use power_policy::model::Name;
 
 use super::Notice;
 use super::context::{self, Context};
+use super::contingency::{ContextEvent, Contingencies};
 use crate::config::PeerPolicy;
 use crate::engine::state::Record;
 use crate::engine::{Engine, Input, Output};
@@ -25,6 +26,8 @@ pub(super) struct Pep {
     pub(super) connection: Option<ConnectionId>,
     /// Its base context. It outlives the connection for the hold time.
     pub(super) context: Option<Context>,
+    /// Its other contexts.
+    pub(super) contingencies: Contingencies,
     /// The engine was told that the request-states are known.
     pub(super) synchronised: bool,
 }
@@ -42,6 +45,8 @@ pub(super) struct Power {
     pub(super) names: BTreeMap<ConnectionId, Name>,
     pub(super) records: VecDeque<Record>,
     pub(super) notices: VecDeque<Notice>,
+    /// What became of commands about contingencies; the oldest go when nobody asks.
+    pub(super) context_events: VecDeque<ContextEvent>,
 }
 
 impl Power {
@@ -111,6 +116,7 @@ impl ClientTypeModule for Power {
             Pep {
                 connection: Some(id),
                 context: None,
+                contingencies: Contingencies::default(),
                 synchronised: false,
             },
         );
@@ -141,6 +147,9 @@ impl ClientTypeModule for Power {
         if handle.is_none()
             && let Some(pep) = self.names.get(&id).cloned()
         {
+            if let Some(entry) = self.peps.get_mut(&pep) {
+                entry.settle_base();
+            }
             self.synchronised(hosting, &pep);
         }
     }
@@ -153,6 +162,8 @@ impl ClientTypeModule for Power {
         if entry.connection == Some(id) {
             entry.connection = None;
             entry.synchronised = false;
+            // The PEP keeps its contingencies, and tells them when it is back.
+            entry.contingencies = Contingencies::default();
             match &mut entry.context {
                 Some(context) if held => context.forget_unreported(),
                 context => *context = None,

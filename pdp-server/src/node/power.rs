@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use cops_codec::client_type::RowId;
-use cops_codec::client_type::power::PlanError;
+use cops_codec::client_type::power::{Plan, PlanError};
 use cops_codec::client_type::store::{RequestRefused, read_readings};
 use cops_codec::message::{Decision, DecisionBody};
 use cops_codec::provisioning::{ClassError, ClassErrorCode, Contents, Prid, Report};
 use cops_codec::wire::{ClientHandle, ClientSi, Context as CopsContext, CopsError, ErrorCode, ReportType};
 use power_policy::model::Name;
 
-use super::context::{Context, Pending, Told};
+use super::context::{self, Activity, Context, Pending, Told};
+use super::contingency::{ContextOutcome, Contingency, Role};
 use super::module::Power;
-use crate::engine::Input;
+use crate::engine::{Assignment, Input};
 use crate::host::{Asked, Hosting, Reported};
 use crate::translate;
 
@@ -26,14 +27,16 @@ impl Power {
         let Some(entry) = self.peps.get_mut(pep) else {
             return;
         };
-        let is_base = entry
-            .context
-            .as_ref()
-            .is_none_or(|context| context.handle == message.handle);
-        let is_configuration = message.context == CopsContext::CONFIGURATION;
-        if !is_base || !is_configuration {
-            // One context a PEP. It may open another once the PDP asks for contingencies.
+        if message.context != CopsContext::CONFIGURATION {
             let error = CopsError::new(ErrorCode::UNABLE_TO_PROCESS);
+            return self.decide(hosting, pep, &asked, DecisionBody::Error(error));
+        }
+        // RFC 3084 section 3.1: interfaces and LPDP decisions are for outsourcing.
+        let is_outsourcing = message.in_interface.is_some()
+            || message.out_interface.is_some()
+            || !message.lpdp_decisions.is_empty();
+        if is_outsourcing {
+            let error = CopsError::new(ErrorCode::BAD_MESSAGE_FORMAT);
             return self.decide(hosting, pep, &asked, DecisionBody::Error(error));
         }
         let named: Vec<_> = message.client_si.iter().filter_map(named_contents).collect();
@@ -41,27 +44,42 @@ impl Power {
             let error = CopsError::new(ErrorCode::CLIENT_INFO_MISSING);
             return self.decide(hosting, pep, &asked, DecisionBody::Error(error));
         }
-        let is_new = entry.context.is_none();
-        let context = entry
-            .context
-            .get_or_insert_with(|| Context::new(message.handle.clone(), limits));
-        match context.reported.apply(&named) {
-            Ok(applied) => {
-                let null = DecisionBody::Decisions(vec![Decision::null(CopsContext::CONFIGURATION)]);
-                self.decide(hosting, pep, &asked, null);
-                if applied.full_state || !applied.changes.is_empty() {
-                    self.report_facts(hosting, pep);
-                }
-                if applied.full_state && !hosting.is_synchronizing(asked.connection) {
-                    self.synchronised(hosting, pep);
-                }
+        let known = entry.role_of(&message.handle);
+        let mut new = known
+            .is_none()
+            .then(|| Context::new(message.handle.clone(), limits));
+        let context = match known {
+            Some(role) => entry.context_mut(role),
+            None => new.as_mut(),
+        };
+        let Some(context) = context else {
+            return;
+        };
+        let applied = match context.reported.apply(&named) {
+            Ok(applied) => applied,
+            Err(refused) => return self.refuse_request(hosting, pep, &asked, &refused),
+        };
+        let is_synchronizing = hosting.is_synchronizing(asked.connection);
+        let placed = match new {
+            Some(context) => entry.place_new(context, is_synchronizing),
+            None => known,
+        };
+        let Some(role) = placed else {
+            // Only the PDP has contexts opened (RFC 3318 section 2.4 leaves a PEP those for outsourcing).
+            let error = CopsError::new(ErrorCode::UNABLE_TO_PROCESS);
+            return self.decide(hosting, pep, &asked, DecisionBody::Error(error));
+        };
+        let null = DecisionBody::Decisions(vec![Decision::null(CopsContext::CONFIGURATION)]);
+        self.decide(hosting, pep, &asked, null);
+        if applied.full_state || !applied.changes.is_empty() {
+            self.report_facts(hosting, pep);
+        }
+        match role {
+            Role::Base if applied.full_state && !is_synchronizing => self.synchronised(hosting, pep),
+            Role::Contingency(contingency) if known.is_none() => {
+                self.opened_context(hosting, pep, contingency);
             }
-            Err(refused) => {
-                if is_new {
-                    entry.context = None;
-                }
-                self.refuse_request(hosting, pep, &asked, &refused);
-            }
+            _ => {}
         }
     }
 
@@ -96,16 +114,25 @@ impl Power {
 
     fn decide(&mut self, hosting: &mut Hosting<'_>, pep: &Name, asked: &Asked<'_>, body: DecisionBody) {
         if let Ok(Some(decision)) = hosting.decide(asked, body)
-            && let Some(context) = self.peps.get_mut(pep).and_then(|entry| entry.context.as_mut())
+            && let Some(entry) = self.peps.get_mut(pep)
+            && let Some(role) = entry.role_of(&asked.message.handle)
+            && let Some(context) = entry.context_mut(role)
         {
             context.unreported.push_back((decision, Told::Nothing));
         }
     }
 
-    /// Tells the engine all that a PEP reports.
+    /// Tells the engine all that a PEP reports. What it holds is what its active context holds.
     pub(super) fn report_facts(&mut self, hosting: &mut Hosting<'_>, pep: &Name) {
-        if let Some(context) = self.peps.get(pep).and_then(|entry| entry.context.as_ref()) {
-            let facts = Arc::new(translate::facts(context.reported.rows()));
+        let Some(entry) = self.peps.get(pep) else {
+            return;
+        };
+        if let Some(context) = entry.context.as_ref() {
+            let mut facts = translate::facts(context.reported.rows());
+            if let Some(active) = entry.active().and_then(|role| entry.context(role)) {
+                facts.held = translate::facts(active.reported.rows()).held;
+            }
+            let facts = Arc::new(facts);
             let pep = pep.clone();
             self.tell(hosting, Input::Facts { pep, facts });
         }
@@ -122,15 +149,17 @@ impl Power {
     }
 
     pub(super) fn drop_context(&mut self, pep: &Name, handle: &ClientHandle) {
-        if let Some(entry) = self.peps.get_mut(pep)
-            && entry
-                .context
-                .as_ref()
-                .is_some_and(|context| context.handle == *handle)
-        {
-            // What it reported stays true until its next REQ says otherwise; what it was told went with the state.
-            entry.context = None;
-            entry.synchronised = false;
+        let Some(entry) = self.peps.get_mut(pep) else {
+            return;
+        };
+        match entry.role_of(handle) {
+            Some(Role::Base) => {
+                // What it reported stays true until its next REQ says otherwise; what it was told went with the state.
+                entry.context = None;
+                entry.synchronised = false;
+            }
+            Some(role) => self.drop_contingency(pep, role),
+            None => {}
         }
     }
 
@@ -142,12 +171,12 @@ impl Power {
             client_si,
             ..
         } = reported;
-        let Some(context) = self.peps.get_mut(pep).and_then(|entry| entry.context.as_mut()) else {
+        let Some(entry) = self.peps.get_mut(pep) else {
             return;
         };
-        if context.handle != *handle {
+        let Some(context) = entry.role_of(handle).and_then(|role| entry.context_mut(role)) else {
             return;
-        }
+        };
         let contents: Vec<_> = client_si.iter().filter_map(named_contents).collect();
         let Some(decision) = decision else {
             // An unsolicited Failure comes with the row that says the same (pwrActionResult): it is counted there.
@@ -172,9 +201,33 @@ impl Power {
             .errors
             .iter()
             .any(|e| e.error == plan_error(PlanError::DigestMismatch));
+        let is_taken = report_type == ReportType::SUCCESS && !is_incomplete;
+        let reason = || match &readable {
+            Ok(()) => in_words(&report),
+            Err(error) => format!("its report cannot be read: {error}"),
+        };
+        match told {
+            Told::Open(_) if is_taken => {}
+            Told::Open(contingency) => {
+                let reason = reason();
+                return self.not_opened(pep, contingency, reason);
+            }
+            Told::Held(contingency, generation) | Told::Active(contingency, generation) => {
+                let outcome = match told {
+                    _ if !is_taken => {
+                        context.forget_told();
+                        ContextOutcome::Refused(reason())
+                    }
+                    Told::Active(..) => ContextOutcome::Active(generation),
+                    _ => ContextOutcome::Held(generation),
+                };
+                return self.context_event(pep, Some(contingency), outcome);
+            }
+            Told::Nothing | Told::Plan { .. } | Told::Release { .. } => {}
+        }
         match told.generation() {
             None => {}
-            Some(generation) if report_type == ReportType::SUCCESS && !is_incomplete => {
+            Some(generation) if is_taken => {
                 if matches!(told, Told::Plan { .. }) {
                     let pep = pep.clone();
                     self.tell(hosting, Input::Installed { pep, generation });
@@ -187,10 +240,7 @@ impl Power {
                     .iter()
                     .filter_map(|e| translate::step_key(&e.prid))
                     .collect();
-                let reason = match readable {
-                    Ok(()) => in_words(&report),
-                    Err(error) => format!("its report cannot be read: {error}"),
-                };
+                let reason = reason();
                 let refused = Input::Refused {
                     pep: pep.clone(),
                     generation,
@@ -203,11 +253,30 @@ impl Power {
     }
 
     /// Sends what the engine wants told, or keeps it until the session can take it. What is newer replaces what waits.
+    ///
+    /// A plan goes into the base context, and makes it active. A release goes to the context that has its plan: the base
+    /// context, or a contingency that was activated.
     pub(super) fn assign(&mut self, hosting: &mut Hosting<'_>, what: Pending) {
         let pep = match &what {
             Pending::Install(assignment) | Pending::Release(assignment) => assignment.pep.clone(),
+            Pending::Keep(..) | Pending::Claim(..) | Pending::Activate(..) | Pending::Delete => return,
         };
-        if let Some(context) = self.peps.get_mut(&pep).and_then(|entry| entry.context.as_mut()) {
+        let Some(entry) = self.peps.get_mut(&pep) else {
+            return;
+        };
+        let role = match &what {
+            Pending::Release(assignment) => entry
+                .roles()
+                .into_iter()
+                .filter(|role| *role != Role::Base)
+                .find(|role| {
+                    let context = entry.context(*role);
+                    context.is_some_and(|context| context.is_active() && context.was_sent(assignment))
+                })
+                .unwrap_or(Role::Base),
+            _ => Role::Base,
+        };
+        if let Some(context) = entry.context_mut(role) {
             context.pending = Some(match (context.pending.take(), what) {
                 // The slice that waits carries the newer release with it.
                 (Some(Pending::Install(_)), Pending::Release(newer)) => Pending::Install(newer),
@@ -217,11 +286,23 @@ impl Power {
         }
     }
 
+    /// Sends what waits, in every context of a PEP.
     pub(super) fn send_pending(&mut self, hosting: &mut Hosting<'_>, pep: &Name) {
+        let Some(entry) = self.peps.get(pep) else {
+            return;
+        };
+        for role in entry.roles() {
+            self.send_pending_of(hosting, pep, role);
+        }
+        self.open_next(hosting, pep);
+    }
+
+    fn send_pending_of(&mut self, hosting: &mut Hosting<'_>, pep: &Name, role: Role) {
         let Some(entry) = self.peps.get_mut(pep) else {
             return;
         };
-        let (Some(id), Some(context)) = (entry.connection, entry.context.as_mut()) else {
+        let id = entry.connection;
+        let (Some(id), Some(context)) = (id, entry.context_mut(role)) else {
             return;
         };
         let Some(pending) = context.pending.take() else {
@@ -232,32 +313,57 @@ impl Power {
             context.pending = Some(pending);
             return;
         }
-        let (decs, generation) = match &pending {
+        let ours = self.max_message_octets;
+        let decs = match &pending {
             Pending::Install(assignment) => {
-                match context.install(&self.site, assignment, self.max_message_octets) {
-                    Ok(decs) => (decs, assignment.generation),
-                    Err(reason) => {
-                        let generation = assignment.generation;
-                        let pep = pep.clone();
-                        let refused = Input::Refused {
-                            pep,
-                            generation,
-                            steps: Vec::new(),
-                            reason,
-                        };
-                        return self.tell(hosting, refused);
-                    }
-                }
+                let generation = assignment.generation;
+                let plan = translate::assignment(assignment);
+                let told = Told::Plan { generation };
+                context.install(&self.site, assignment, &plan, ours, Activity::Activates, told)
             }
-            Pending::Release(assignment) => (
-                vec![context.release(&self.site, assignment)],
-                assignment.generation,
-            ),
+            Pending::Release(assignment) => {
+                let generation = assignment.generation;
+                let plan = match role {
+                    Role::Contingency(contingency) => contingency_plan(contingency, assignment),
+                    Role::Base | Role::Unclaimed(_) => translate::assignment(assignment),
+                };
+                let told = Told::Release { generation };
+                // What the engine says of the base context is in force there.
+                let activity = match role {
+                    Role::Base if !context.is_told(assignment) => Activity::Activates,
+                    _ => Activity::Leaves,
+                };
+                Ok(vec![
+                    context.release(&self.site, assignment, &plan, activity, told),
+                ])
+            }
+            Pending::Keep(contingency, assignment) => {
+                let plan = contingency_plan(*contingency, assignment);
+                let told = Told::Held(*contingency, assignment.generation);
+                context.install(&self.site, assignment, &plan, ours, Activity::Leaves, told)
+            }
+            Pending::Claim(contingency, assignment) => {
+                let plan = contingency_plan(*contingency, assignment);
+                let told = Told::Held(*contingency, assignment.generation);
+                let (site, leaves) = (&self.site, Activity::Leaves);
+                Ok(vec![context.release(site, assignment, &plan, leaves, told)])
+            }
+            Pending::Activate(contingency, assignment) => {
+                let plan = contingency_plan(*contingency, assignment);
+                let told = Told::Active(*contingency, assignment.generation);
+                let (site, activates) = (&self.site, Activity::Activates);
+                Ok(vec![context.release(site, assignment, &plan, activates, told)])
+            }
+            Pending::Delete => Ok(vec![(context::deletion(), Told::Nothing)]),
+        };
+        let decs = match decs {
+            Ok(decs) => decs,
+            Err(reason) => return self.cannot_be_sent(hosting, pep, &pending, reason),
         };
         let handle = context.handle.clone();
         for (decisions, told) in decs {
             let pushed = hosting.push(id, handle.clone(), decisions);
-            let Some(context) = self.peps.get_mut(pep).and_then(|entry| entry.context.as_mut()) else {
+            let Some(context) = self.peps.get_mut(pep).and_then(|entry| entry.context_mut(role)) else {
                 return;
             };
             match pushed {
@@ -265,11 +371,37 @@ impl Power {
                 _ => {
                     // The PEP is gone or does not read; the engine hears of the one and judges the other by its results.
                     context.forget_told();
-                    tracing::debug!(%pep, generation, "a decision could not be sent");
+                    tracing::debug!(%pep, "a decision could not be sent");
                     break;
                 }
             }
         }
+    }
+
+    fn cannot_be_sent(&mut self, hosting: &mut Hosting<'_>, pep: &Name, pending: &Pending, reason: String) {
+        match pending {
+            Pending::Install(assignment) | Pending::Release(assignment) => {
+                let refused = Input::Refused {
+                    pep: pep.clone(),
+                    generation: assignment.generation,
+                    steps: Vec::new(),
+                    reason,
+                };
+                self.tell(hosting, refused);
+            }
+            Pending::Keep(contingency, _)
+            | Pending::Claim(contingency, _)
+            | Pending::Activate(contingency, _) => self.refused(pep, *contingency, reason),
+            Pending::Delete => {}
+        }
+    }
+}
+
+/// The plan's own row in a contingency: it says which one it is.
+fn contingency_plan(contingency: Contingency, assignment: &Assignment) -> Plan {
+    Plan {
+        scope: contingency.scope(),
+        ..translate::assignment(assignment)
     }
 }
 

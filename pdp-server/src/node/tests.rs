@@ -179,6 +179,8 @@ struct Pep {
     installs: usize,
     synchronised: usize,
     errors_told: usize,
+    /// Errors with which REQs were refused.
+    refused: Vec<ErrorCode>,
     closed: Option<CloseCause>,
 }
 
@@ -197,6 +199,7 @@ impl Pep {
             installs: 0,
             synchronised: 0,
             errors_told: 0,
+            refused: Vec::new(),
             closed: None,
         }
     }
@@ -290,6 +293,10 @@ impl Pep {
                 } => {
                     self.decision(now, handle, &decisions, report);
                     self.asked &= !solicited;
+                }
+                PepEvent::RequestRefused { error, .. } => {
+                    self.refused.push(error.code);
+                    self.asked = false;
                 }
                 // The first word on it is the cause.
                 PepEvent::Closed { cause } => self.closed = self.closed.take().or(Some(cause)),
@@ -694,6 +701,44 @@ fn a_bad_row_is_told_in_the_answer_and_changes_nothing() {
     assert_eq!(w.peps[&id].errors_told, 1);
     assert_eq!(w.peps[&id].installed.held(true), held);
     assert_eq!(w.node.engine().status().activities.len(), 2);
+}
+
+#[test]
+fn a_request_with_objects_of_outsourcing_is_refused_p_3_1_01() {
+    let mut w = World::new(CONFIG);
+    let id = w.connect(Pep::new("n1"), None);
+    w.pass(3_000);
+    let pep = w.peps.get_mut(&id).unwrap();
+    let incarnation = PibIncarnation {
+        full_state: false,
+        ..pep.installed.incarnation().unwrap().clone()
+    };
+    let contents = build::request(&incarnation, [], [])
+        .into_iter()
+        .map(ClientSi::Named)
+        .collect();
+    let mut request = RequestBody::incremental(contents);
+    request.in_interface = Some(cops_codec::wire::Interface {
+        address: "127.0.0.1".parse().unwrap(),
+        ifindex: 1,
+    });
+    let (handle, now) = (pep.handle.clone(), w.now);
+    pep.command(
+        now,
+        PepCommand::Request {
+            client_type: POWER_CLIENT_TYPE,
+            handle,
+            request,
+        },
+    );
+    w.run();
+    let pep = &w.peps[&id];
+    assert_eq!(pep.refused, [ErrorCode::BAD_MESSAGE_FORMAT]);
+    assert_eq!(
+        pep.installed.plan_status(),
+        PlanStatus::InForce,
+        "nothing else is changed"
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use cops_codec::client_type::power as wire;
 use power_policy::model::Name;
 
 pub use facts::{facts, readings, step_key};
-pub use plan::{Site, assignment, digest, incarnation};
+pub use plan::{Site, assignment, digest, incarnation, resume_reports};
 
 /// A name of the wire in the model. Both have the same alphabet and bounds, so that `None` never comes of a decoded row.
 fn name(name: &wire::Name) -> Option<Name> {

@@ -1,9 +1,10 @@
 //! Slices of plans, and the site's sets and rules, as rows to install.
 
+use cops_codec::client_type::feedback::{FeedbackAction, FeedbackLink, Indicator};
 use cops_codec::client_type::framework::{AdminString, Longevity, PibIncarnation};
 use cops_codec::client_type::power as wire;
 use cops_codec::client_type::store;
-use cops_codec::client_type::{Digest, Row};
+use cops_codec::client_type::{Class, Digest, Row};
 use cops_codec::provisioning::{InstanceId, ReferenceId};
 use power_policy::grouping::{Grouping, GroupingPolicy, MatchOn};
 use power_policy::model::{Cause, Scope};
@@ -73,6 +74,27 @@ impl Site {
         }
     }
 
+    /// How what is selected is read: once in each interval of the Accounting Timer (RFC 3571). No part of the digest.
+    pub fn feedback_rows(&self) -> Vec<Row> {
+        let mut rows: Vec<Row> = self
+            .rows
+            .iter()
+            .filter_map(|row| match row {
+                Row::ReadingSel(selection) => {
+                    let usage = match selection.kind {
+                        wire::ReadingKind::Reserve => Class::ReserveReading,
+                        wire::ReadingKind::Server => Class::ServerReading,
+                    };
+                    let link = FeedbackLink::periodic(selection.instance, row.prid(), usage);
+                    Some(Row::from(link))
+                }
+                _ => None,
+            })
+            .collect();
+        rows.push(resume_reports());
+        rows
+    }
+
     /// All rows of a context that holds `slice`, but the plan's own.
     pub fn rows(&self, slice: &Slice) -> Vec<Row> {
         let mut rows = self.rows.clone();
@@ -84,6 +106,11 @@ impl Site {
 /// Digest of a context that holds `slice` (`pwrPlanDigest`).
 pub fn digest(site: &Site, slice: &Slice) -> [u8; 32] {
     store::digest(&site.rows(slice)).0
+}
+
+/// The command that a PEP may report: for one that was away (RFC 3483 section 10), and for whatever was suspended.
+pub fn resume_reports() -> Row {
+    FeedbackAction::for_all(InstanceId::FIRST, Indicator::Resume).into()
 }
 
 /// The row that says whose plan a context holds.
