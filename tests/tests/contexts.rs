@@ -394,8 +394,8 @@ fn a_contingency_is_opened_filled_refreshed_activated_left_and_deleted() {
             "RPT H0 1",
             "REQ H1",
             "DEC H1 0",
-            "RPT H1 1",
             "DEC H1 2,1",
+            "RPT H1 1",
             "RPT H1 1"
         ]
         .map(str::to_owned)
@@ -536,9 +536,9 @@ fn readings_resume_after_a_reconnection_because_the_pdp_says_so_p_3483_10_01() {
     pair.cut();
     pair.connect();
     pair.pass(2_000);
-    pair.log();
+    let log = pair.log();
     pair.pass(11_000);
-    assert!(pair.log().contains(&"RPT H0 3".to_owned()));
+    assert!(pair.log().contains(&"RPT H0 3".to_owned()), "{log:?}");
 }
 
 #[test]

@@ -144,6 +144,11 @@ impl Context {
         self.incarnation == Some(version(assignment))
     }
 
+    /// Whether the PEP was sent no incarnation row on this connection.
+    pub(super) fn is_untold(&self) -> bool {
+        self.incarnation.is_none()
+    }
+
     /// Contexts that the PEP can hold, if it says so.
     pub(super) fn max_contexts(&self) -> Option<usize> {
         let told = self.reported.rows().only::<DeviceId>()?.max_contexts.get();

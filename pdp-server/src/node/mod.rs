@@ -186,6 +186,7 @@ impl Node {
             names: BTreeMap::new(),
             records: VecDeque::new(),
             notices: VecDeque::new(),
+            assigned: BTreeMap::new(),
             context_events: VecDeque::new(),
         };
         let host_config = HostConfig {

@@ -13,7 +13,7 @@ use super::context::{self, Context};
 use super::contingency::{ContextEvent, Contingencies};
 use crate::config::PeerPolicy;
 use crate::engine::state::Record;
-use crate::engine::{Engine, Input, Output};
+use crate::engine::{Assignment, Engine, Input, Output};
 use crate::host::{
     Asked, ClientTypeModule, ConnectionId, Deleted, Hosting, Opening, Reported, Terms, Verdict,
 };
@@ -45,6 +45,8 @@ pub(super) struct Power {
     pub(super) names: BTreeMap<ConnectionId, Name>,
     pub(super) records: VecDeque<Record>,
     pub(super) notices: VecDeque<Notice>,
+    /// What the engine last wanted told to each PEP that is known.
+    pub(super) assigned: BTreeMap<Name, Assignment>,
     /// What became of commands about contingencies; the oldest go when nobody asks.
     pub(super) context_events: VecDeque<ContextEvent>,
 }
@@ -181,6 +183,7 @@ impl ClientTypeModule for Power {
                 .is_some_and(|entry| entry.connection.is_none())
         {
             self.peps.remove(&pep);
+            self.assigned.remove(&pep);
         }
     }
 

@@ -145,6 +145,26 @@ impl Power {
         if !entry.synchronised {
             entry.synchronised = true;
             self.tell(hosting, Input::Synchronised { pep: pep.clone() });
+            self.resume_reports(hosting, pep);
+        }
+    }
+
+    /// A PEP that was away holds what it should, so that the engine has nothing to tell it: it is told once more, and with it
+    /// that it may report (RFC 3483 section 10).
+    fn resume_reports(&mut self, hosting: &mut Hosting<'_>, pep: &Name) {
+        let (Some(entry), Some(assigned)) = (self.peps.get_mut(pep), self.assigned.get(pep)) else {
+            return;
+        };
+        if entry.active() != Some(Role::Base) {
+            return;
+        }
+        if let Some(context) = &mut entry.context
+            && context.pending.is_none()
+            && context.is_untold()
+            && context.reports(assigned)
+        {
+            context.pending = Some(Pending::Release(assigned.clone()));
+            self.send_pending(hosting, pep);
         }
     }
 
@@ -258,7 +278,10 @@ impl Power {
     /// context, or a contingency that was activated.
     pub(super) fn assign(&mut self, hosting: &mut Hosting<'_>, what: Pending) {
         let pep = match &what {
-            Pending::Install(assignment) | Pending::Release(assignment) => assignment.pep.clone(),
+            Pending::Install(assignment) | Pending::Release(assignment) => {
+                self.assigned.insert(assignment.pep.clone(), assignment.clone());
+                assignment.pep.clone()
+            }
             Pending::Keep(..) | Pending::Claim(..) | Pending::Activate(..) | Pending::Delete => return,
         };
         let Some(entry) = self.peps.get_mut(&pep) else {
