@@ -71,7 +71,6 @@ pub const PLAN_BURST: u32 = 20;
 /// Time after which one more plan may be made, on the engine's clock: in the long run, at most twenty a minute.
 pub const PLAN_INTERVAL_MILLIS: u64 = 3_000;
 
-
 /// Contingencies of one PEP: contexts beside the base context.
 pub const MAX_CONTINGENCIES: usize = 3;
 
