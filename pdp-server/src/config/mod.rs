@@ -43,6 +43,25 @@ pub struct Config {
     pub cops: Cops,
     /// Message Integrity (`[integrity]`); `None`: not offered.
     pub integrity: Option<Integrity>,
+    /// COPS over TLS (`[tls]`); `None`: not offered.
+    pub tls: Option<Tls>,
+}
+
+/// `[tls]`: RFC 4261.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// PEPs without it are turned away.
+    pub required: bool,
+    /// This PDP's certificate, and those of intermediate authorities, in PEM.
+    pub certificate: PathBuf,
+    /// Its private key, in PEM, which only its owner may use.
+    pub key: PathBuf,
+    /// The authorities that certify PEPs, in PEM.
+    pub authorities: PathBuf,
+    /// Time from OPN to the end of the handshake.
+    pub handshake_timeout_millis: u64,
+    /// Most handshakes at a time; more wait.
+    pub max_handshakes: usize,
 }
 
 /// `[listen]`.
@@ -177,10 +196,9 @@ impl Config {
 
     /// Whether plain COPS would be served beyond loopback.
     pub fn is_plain_beyond_loopback(&self) -> bool {
-        let is_required = self
-            .integrity
-            .as_ref()
-            .is_some_and(|integrity| integrity.required);
+        let integrity = self.integrity.as_ref();
+        let is_required = integrity.is_some_and(|integrity| integrity.required)
+            || self.tls.as_ref().is_some_and(|tls| tls.required);
         !self.listen.address.ip().is_loopback() && !is_required
     }
 

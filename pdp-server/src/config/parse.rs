@@ -11,7 +11,7 @@ use power_policy::grouping::{
 use power_policy::model::{Name, PowerPolicy};
 use toml::Spanned;
 
-use super::{Admin, Config, Cops, Integrity, Journal, Listen, OnUnreadable, PeerPolicy, PeerRule, raw};
+use super::{Admin, Config, Cops, Integrity, Journal, Listen, OnUnreadable, PeerPolicy, PeerRule, Tls, raw};
 use crate::limits;
 
 /// What is wrong with a configuration file: where, which key, and what was expected.
@@ -146,7 +146,9 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Config, ConfigError> {
     };
     let (policy, report_period_is_given) = policy(&source, &root)?;
     let integrity = integrity(&source, root.integrity.as_ref())?;
-    let is_required = integrity.as_ref().is_some_and(|integrity| integrity.required);
+    let tls = tls(&source, root.tls.as_ref())?;
+    let is_required = integrity.as_ref().is_some_and(|integrity| integrity.required)
+        || tls.as_ref().is_some_and(|tls| tls.required);
     let listen = listen(&source, &root.listen, is_required)?;
     Ok(Config {
         name,
@@ -166,7 +168,31 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Config, ConfigError> {
         report_period_is_given,
         cops: cops(&source, root.cops.as_ref())?,
         integrity,
+        tls,
     })
+}
+
+fn tls(source: &Source<'_>, raw: Option<&raw::Tls>) -> Result<Option<Tls>, ConfigError> {
+    let Some(raw) = raw.filter(|raw| raw.mode != raw::TlsMode::Off) else {
+        return Ok(None);
+    };
+    let file = |key: &str, value: &Option<Spanned<String>>| match value {
+        Some(value) => path(source, value),
+        None => {
+            let at = source.text.find("[tls]").unwrap_or(0);
+            let problem = format!("expected `{key}`, a file in PEM, unless mode is \"off\"");
+            Err(source.error(at..at, problem))
+        }
+    };
+    let most = source.within(&raw.max_handshakes, 64, 1..=10_000)?;
+    Ok(Some(Tls {
+        required: raw.mode == raw::TlsMode::Required,
+        certificate: file("certificate", &raw.certificate)?,
+        key: file("key", &raw.key)?,
+        authorities: file("authorities", &raw.authorities)?,
+        handshake_timeout_millis: source.seconds(&raw.handshake_timeout_seconds, 5_000, 1..=60)?,
+        max_handshakes: usize::try_from(most).unwrap_or(usize::MAX),
+    }))
 }
 
 fn integrity(source: &Source<'_>, raw: Option<&raw::Integrity>) -> Result<Option<Integrity>, ConfigError> {
@@ -207,7 +233,7 @@ fn listen(source: &Source<'_>, raw: &raw::Listen, is_protected: bool) -> Result<
     if !address.ip().is_loopback() && !raw.allow_plain && !is_protected {
         let problem = format!(
             "{address} is not loopback, and plain COPS is neither encrypted nor authenticated; expected a loopback \
-             address, [integrity] mode = \"required\", or listen.allow_plain = true on a network that is closed \
+             address, [tls] or [integrity] with mode = \"required\", or listen.allow_plain = true on a network that is closed \
              otherwise"
         );
         return Err(source.error(raw.address.span(), problem));

@@ -27,6 +27,7 @@ pub(super) struct Root {
     pub(super) policy: Option<Policy>,
     pub(super) cops: Option<Cops>,
     pub(super) integrity: Option<Integrity>,
+    pub(super) tls: Option<Tls>,
 }
 
 #[derive(Deserialize)]
@@ -148,6 +149,25 @@ pub(super) struct Policy {
     pub(super) deviation_permille: Option<Spanned<u32>>,
     pub(super) report_period_seconds: Option<Spanned<u64>>,
     pub(super) infrastructure_watts: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) mode: TlsMode,
+    pub(super) certificate: Option<Spanned<String>>,
+    pub(super) key: Option<Spanned<String>>,
+    pub(super) authorities: Option<Spanned<String>>,
+    pub(super) handshake_timeout_seconds: Option<Spanned<u64>>,
+    pub(super) max_handshakes: Option<Spanned<u64>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TlsMode {
+    Off,
+    Optional,
+    Required,
 }
 
 #[derive(Deserialize)]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use cops_codec::message::{Decision, DecisionBody};
 use cops_codec::session::pdp::Done;
 use cops_codec::session::{CommandError, DecisionId, Moment, PdpCommand, PdpSession};
+use cops_codec::tls::CertificateNames;
 use cops_codec::wire::{ClientHandle, ClientType, CopsError, PdpAddress, PepId};
 
 use super::{Asked, ConnectionId, Now};
@@ -16,6 +17,8 @@ pub(super) struct Connection {
     pub(super) session: PdpSession,
     pub(super) address: SocketAddr,
     pub(super) deadline: Option<u64>,
+    /// Whom the PEP's certificate is for, over TLS.
+    pub(super) names: Option<CertificateNames>,
 }
 
 /// All connections.

@@ -32,6 +32,7 @@ use cops_codec::limits::Limits;
 use cops_codec::message::DecisionBody;
 use cops_codec::session::pdp::{Acceptance, Done, HeldState, PepRegistry};
 use cops_codec::session::{CloseCause, Moment, PdpCommand, PdpConfig, PdpEvent, PdpSession};
+use cops_codec::tls::CertificateNames;
 use cops_codec::wire::{ClientType, CopsError, ErrorCode, PdpAddress};
 use cops_codec::{DecodeError, Frame};
 
@@ -109,6 +110,8 @@ pub struct Host {
     closed: VecDeque<(ConnectionId, String)>,
     /// What an older connection of a PEP left to the newer one that takes its place.
     handed_over: Option<HeldState>,
+    /// PEPs that are not who they say, in words.
+    refused: VecDeque<String>,
     integrity: Option<Integrity>,
 }
 
@@ -130,6 +133,7 @@ impl Host {
             ready: BTreeSet::new(),
             closed: VecDeque::new(),
             handed_over: None,
+            refused: VecDeque::new(),
             integrity: None,
         }
     }
@@ -143,6 +147,31 @@ impl Host {
         address: SocketAddr,
         local: Option<SocketAddr>,
     ) {
+        self.connect(modules, now, id, (address, local), None);
+    }
+
+    /// As [`Self::connected`], after a TLS handshake in which the PEP showed a certificate for these names. Its PEPID has to
+    /// be one of them (RFC 4261 7.1); there is no message Integrity inside TLS.
+    pub fn connected_over_tls(
+        &mut self,
+        modules: &mut dyn Modules,
+        now: Now,
+        id: ConnectionId,
+        address: SocketAddr,
+        local: Option<SocketAddr>,
+        names: CertificateNames,
+    ) {
+        self.connect(modules, now, id, (address, local), Some(names));
+    }
+
+    fn connect(
+        &mut self,
+        modules: &mut dyn Modules,
+        now: Now,
+        id: ConnectionId,
+        (address, local): (SocketAddr, Option<SocketAddr>),
+        names: Option<CertificateNames>,
+    ) {
         self.sessions.now = now;
         let mut addresses = self.config.addresses.clone();
         addresses.extend(local.map(PdpAddress::from));
@@ -153,6 +182,7 @@ impl Host {
         config.integrity = self
             .integrity
             .as_mut()
+            .filter(|_| names.is_none())
             .map(|integrity| integrity.of_connection(now));
         let session = PdpSession::new(config, self.sessions.moment());
         self.sessions.connections.insert(
@@ -161,6 +191,7 @@ impl Host {
                 session,
                 address,
                 deadline: None,
+                names,
             },
         );
         self.touch(modules, id);
@@ -331,6 +362,17 @@ impl Host {
         self.closed.pop_front()
     }
 
+    /// The next PEP that was refused because of its certificate, in words, for the log (RFC 4261 7).
+    pub fn poll_refused(&mut self) -> Option<String> {
+        self.refused.pop_front()
+    }
+
+    /// Whether a connection is over TLS, and whom its PEP's certificate is for.
+    #[must_use]
+    pub fn certificate(&self, id: ConnectionId) -> Option<&CertificateNames> {
+        self.sessions.connections.get(&id)?.names.as_ref()
+    }
+
     /// Drops a connection that is over.
     pub fn forget_connection(&mut self, id: ConnectionId) {
         self.ready.remove(&id);
@@ -420,9 +462,19 @@ impl Host {
                 last_pdp_is_this,
                 again,
             } => {
-                let Some(address) = self.sessions.connections.get(&id).map(|c| c.address) else {
+                let Some(connection) = self.sessions.connections.get(&id) else {
                     return;
                 };
+                let address = connection.address;
+                if let Some(names) = connection.names.as_ref().filter(|names| !names.is_of(&pep_id)) {
+                    self.refused.push_back(format!(
+                        "{address} says that it is {pep_id}, and its certificate is for {names}"
+                    ));
+                    // RFC 4261 7: the PDP "MUST terminate COPS/TLS connections from unauthorized PEP systems".
+                    let error = CopsError::new(ErrorCode::AUTHENTICATION_FAILURE);
+                    let _ = self.sessions.command(id, PdpCommand::Disconnect { error });
+                    return;
+                }
                 let opening = Opening {
                     connection: id,
                     address,

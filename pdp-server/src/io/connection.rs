@@ -18,16 +18,17 @@ use std::time::Duration;
 
 use cops_codec::framing::Framer;
 use cops_codec::limits::Limits;
+use cops_codec::tls::CertificateNames;
 use cops_codec::wire::OpCode;
 use cops_codec::{DecodeError, Frame};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::opening::{Opening, Progress, WithLoop};
 use super::outbox::{self, Backlog, Outbox, Unsent};
+use super::tls::{Arrival, Welcome};
 use crate::limits;
 use crate::node::ConnectionId;
 
@@ -43,6 +44,8 @@ pub(super) enum FromConnection {
     Connected {
         id: ConnectionId,
         address: SocketAddr,
+        /// Whom the PEP's certificate is for, over TLS.
+        names: Option<CertificateNames>,
         /// Our end of it, where the system says.
         local: Option<SocketAddr>,
         /// Takes frames to send.
@@ -68,6 +71,8 @@ pub(super) struct Common {
     pub(super) limits: Limits,
     pub(super) write_timeout: Duration,
     pub(super) frame_timeout: Duration,
+    /// COPS over TLS, if it is offered.
+    pub(super) tls: Option<Welcome>,
 }
 
 /// A message's part of what its connection may have with the loop at one time.
@@ -103,11 +108,31 @@ pub(super) async fn serve(
     let _ = stream.set_nodelay(true);
     let local = stream.local_addr().ok();
     let progress = opening.progress();
-    let (incoming, outgoing) = stream.into_split();
+    let arrived = match &common.tls {
+        None => Ok(Arrival::plain(stream, Framer::new(common.limits), None)),
+        Some(welcome) => tokio::select! {
+            arrived = welcome.receive(stream, common.limits) => arrived,
+            () = progress.displaced() => Err("gives its place to another".to_owned()),
+        },
+    };
+    let Arrival {
+        incoming,
+        outgoing,
+        framer,
+        first,
+        names,
+    } = match arrived {
+        Ok(arrival) => arrival,
+        Err(why) => {
+            tracing::info!(%address, "no session: {why}");
+            return;
+        }
+    };
     let (outbox, unsent, backlog) = outbox::outbox();
     let connected = FromConnection::Connected {
         id,
         address,
+        names,
         local,
         outgoing: outbox,
         opening,
@@ -122,6 +147,8 @@ pub(super) async fn serve(
         progress,
         backlog,
         share: Arc::new(Semaphore::new(limits::MAX_SHARE_UNITS as usize)),
+        framer,
+        first,
     };
     let writer = tokio::spawn(write(outgoing, unsent, common.write_timeout));
     tokio::pin!(writer);
@@ -144,45 +171,35 @@ pub(super) async fn serve(
 
 /// The reading half.
 struct Reader {
-    incoming: OwnedReadHalf,
+    incoming: Box<dyn AsyncRead + Send + Unpin>,
     id: ConnectionId,
     common: Common,
     progress: Progress,
     backlog: Backlog,
     share: Arc<Semaphore>,
+    framer: Framer,
+    /// A frame that was read before this was a session.
+    first: Option<Result<Frame, DecodeError>>,
 }
 
 impl Reader {
     /// Reads until the end of the stream, or of its use.
     async fn read(&mut self) {
-        let mut framer = Framer::new(self.common.limits);
+        if let Some(first) = self.first.take() {
+            let is_over = first.is_err();
+            if !self.hand_over(first).await {
+                return;
+            }
+            if is_over {
+                return self.drain().await;
+            }
+        }
         let mut buffer = [0; READ_OCTETS];
         // When the message that has begun has to be whole.
         let mut due = None;
         loop {
-            let end_of_frame = async {
-                match due {
-                    Some(due) => tokio::time::sleep_until(due).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let length = tokio::select! {
-                read = self.incoming.read(&mut buffer) => match read {
-                    Ok(0) | Err(_) => return,
-                    Ok(length) => length,
-                },
-                () = end_of_frame => {
-                    tracing::info!(connection = self.id.0, "a message was begun and not ended in time");
-                    return;
-                }
-                () = self.progress.displaced() => {
-                    tracing::debug!(connection = self.id.0, "gives its place to another, having been silent");
-                    return;
-                }
-            };
-            framer.push(&buffer[..length]);
             loop {
-                match framer.next_frame() {
+                match self.framer.next_frame() {
                     Ok(Some(frame)) => {
                         due = None;
                         if !self.hand_over(Ok(frame)).await {
@@ -199,14 +216,40 @@ impl Reader {
                     }
                 }
             }
-            if due.is_none() && framer.pending_octets() > 0 {
+            if due.is_none() && self.framer.pending_octets() > 0 {
                 due = Some(Instant::now() + self.common.frame_timeout);
             }
+            let end_of_frame = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let length = tokio::select! {
+                read = self.incoming.read(&mut buffer) => match read {
+                    Ok(0) => return,
+                    Err(error) => {
+                        // Over TLS also an end without a closure alert (RFC 4261 6.2): what came whole was taken.
+                        tracing::debug!(connection = self.id.0, %error, "the connection broke");
+                        return;
+                    }
+                    Ok(length) => length,
+                },
+                () = end_of_frame => {
+                    tracing::info!(connection = self.id.0, "a message was begun and not ended in time");
+                    return;
+                }
+                () = self.progress.displaced() => {
+                    tracing::debug!(connection = self.id.0, "gives its place to another, having been silent");
+                    return;
+                }
+            };
+            self.framer.push(&buffer[..length]);
         }
     }
 
     /// Gives a frame to the loop when it is this connection's turn; false when there is no loop any more.
-    async fn hand_over(&self, frame: Result<Frame, DecodeError>) -> bool {
+    async fn hand_over(&mut self, frame: Result<Frame, DecodeError>) -> bool {
         self.backlog.low().await;
         let wanted = frame.as_ref().map_or(1, units);
         // The semaphore is never closed.
@@ -237,9 +280,18 @@ enum Written {
     NotAll,
 }
 
-async fn write(mut outgoing: OwnedWriteHalf, mut unsent: Unsent, timeout: Duration) -> Written {
+async fn write(
+    mut outgoing: Box<dyn AsyncWrite + Send + Unpin>,
+    mut unsent: Unsent,
+    timeout: Duration,
+) -> Written {
     while let Some(frame) = unsent.next().await {
-        match tokio::time::timeout(timeout, outgoing.write_all(&frame)).await {
+        // TLS may hold a part of it back until it is flushed.
+        let written = async {
+            outgoing.write_all(&frame).await?;
+            outgoing.flush().await
+        };
+        match tokio::time::timeout(timeout, written).await {
             Ok(Ok(())) => unsent.sent(frame.len()),
             // Gone, or not reading.
             Ok(Err(_)) => return Written::NotAll,
@@ -249,6 +301,7 @@ async fn write(mut outgoing: OwnedWriteHalf, mut unsent: Unsent, timeout: Durati
             }
         }
     }
-    let _ = outgoing.shutdown().await;
+    // Over TLS with a closure alert first (RFC 4261 6.2).
+    let _ = tokio::time::timeout(timeout, outgoing.shutdown()).await;
     Written::All
 }

@@ -27,8 +27,8 @@ const TELL_REFUSED_EVERY: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// In one line: the port is in use, or the address is not ours, or plain COPS would be served beyond loopback.
-pub(super) async fn bind(listen: &Listen) -> Result<TcpListener> {
-    if !listen.address.ip().is_loopback() && !listen.allow_plain {
+pub(super) async fn bind(listen: &Listen, is_protected: bool) -> Result<TcpListener> {
+    if !listen.address.ip().is_loopback() && !listen.allow_plain && !is_protected {
         bail!(
             "{} is not a loopback address, and COPS is served without protection: expected 127.0.0.1 or [::1], or \
              allow_plain = true in [listen]",

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | loop ([`mod@run`]) | 1 | owns the node; takes all that happened since the last round, syncs the journal once for all of it, then lets frames and answers leave |
 //! | accept (`listener`) | 1 | so that a full loop does not keep PEPs out of the backlog |
+//! | certificates ([`tls`]) | 1, with TLS | reads the files again when they change |
 //! | connection (`connection`) | 2 a PEP | one reads, one writes: a PEP that does not read is still heard |
 //! | admin ([`admin`]) | 1, and 1 a client | asks the loop through one bounded queue |
 //! | journal (`journal`) | 1 thread | SQLite blocks |
@@ -21,5 +22,6 @@ mod listener;
 mod opening;
 mod outbox;
 pub mod run;
+pub mod tls;
 
 pub use run::{Options, run, run_with, serve};

@@ -1,8 +1,8 @@
 //! The loop that owns the node.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -23,6 +23,7 @@ use super::keys::{KeyFile, NumberFile};
 use super::listener;
 use super::opening::Opening;
 use super::outbox::{NotTaken, Outbox};
+use super::tls::{self, Welcome};
 use crate::api::{self, AvailabilityRequest, ClientTypeStatus, CommandAnswer, CommandScope, Problem, Status};
 use crate::config::Config;
 use crate::engine::Recovery;
@@ -88,7 +89,7 @@ pub async fn serve(
 ) -> Result<()> {
     // The admin socket first: it keeps a second PDP of the same file from touching the journal.
     let socket = admin::bind(&config.admin.socket).await?;
-    let listener = listener::bind(&config.listen).await?;
+    let listener = listener::bind(&config.listen, !config.is_plain_beyond_loopback()).await?;
     let address = listener::local_address(&listener)?;
 
     let opened = SqliteStore::open(&config.journal.path, config.journal.on_unreadable)?;
@@ -122,6 +123,16 @@ pub async fn serve(
     };
     let mut hangup = signal(SignalKind::hangup()).context("watching for SIGHUP")?;
     let security = Security::begin(&config, &mut node, clock.now())?;
+    let welcome = config
+        .tls
+        .clone()
+        .map(|tls| {
+            let ka_timer = KaTimer(config.cops.keep_alive_seconds);
+            let open_timeout = Duration::from_millis(config.listen.open_timeout_millis);
+            Welcome::new(tls, ka_timer, open_timeout)
+        })
+        .transpose()?;
+    let tls_problem = Arc::new(Mutex::new(None));
 
     let warnings = warnings(&config, options);
     tracing::info!(
@@ -146,7 +157,11 @@ pub async fn serve(
         limits: wire_limits,
         write_timeout: Duration::from_millis(config.listen.write_timeout_millis),
         frame_timeout: Duration::from_millis(config.listen.frame_timeout_millis),
+        tls: welcome.clone(),
     };
+    let certificates = welcome
+        .clone()
+        .map(|welcome| tokio::spawn(tls::follow(welcome, Arc::clone(&tls_problem))));
     let refused = Arc::new(AtomicU64::new(0));
     let accepting = tokio::spawn(listener::accept(
         listener,
@@ -169,9 +184,11 @@ pub async fn serve(
         refused,
         journal_works: true,
         security,
+        tls_problem,
     };
     this.turn(from_connections, calls, &mut hangup, stop).await;
     accepting.abort();
+    certificates.inspect(tokio::task::JoinHandle::abort);
     administering.abort();
     this.end().await
 }
@@ -217,6 +234,8 @@ struct Loop {
     refused: Arc<AtomicU64>,
     journal_works: bool,
     security: Option<Security>,
+    /// What is wrong with the files of TLS as they are now, while those that were read before go on.
+    tls_problem: Arc<Mutex<Option<String>>>,
 }
 
 /// The files of message Integrity.
@@ -376,15 +395,17 @@ impl Loop {
             FromConnection::Connected {
                 id,
                 address,
+                names,
                 local,
                 outgoing,
                 opening,
             } => {
                 let opening = Some(opening);
                 self.peers.insert(id, Peer { outgoing, opening });
-                match local {
-                    Some(local) => self.node.connected_at(now, id, address, local),
-                    None => self.node.connected(now, id, address),
+                match (names, local) {
+                    (Some(names), local) => self.node.connected_over_tls(now, id, address, local, names),
+                    (None, Some(local)) => self.node.connected_at(now, id, address, local),
+                    (None, None) => self.node.connected(now, id, address),
                 }
             }
             FromConnection::Frame { id, frame, share } => {
@@ -424,6 +445,9 @@ impl Loop {
             // Its writer sends what is queued, then closes.
             self.peers.remove(&id);
             self.node.forget_connection(id);
+        }
+        while let Some(refused) = self.node.poll_refused() {
+            tracing::error!("a PEP is refused: {refused}");
         }
         while let Some(notice) = self.node.poll_notice() {
             match notice {
@@ -569,13 +593,16 @@ impl Loop {
         status
             .warnings
             .extend(self.security.iter().flat_map(Security::problems).cloned());
+        status.warnings.extend(tls::problem(&self.tls_problem));
         for peer in status.peers.iter_mut().filter(|peer| peer.connected) {
-            peer.security = match self.node.integrity(&peer.name) {
-                Some(status) => format!(
+            let names = self.node.certificate(&peer.name);
+            peer.security = match (names, self.node.integrity(&peer.name)) {
+                (Some(names), _) => format!("TLS, certificate of {names}"),
+                (None, Some(status)) => format!(
                     "integrity, key {} received, {} sent",
                     status.receiving_key.0, status.sending_key.0
                 ),
-                None => "plain".to_owned(),
+                (None, None) => "plain".to_owned(),
             };
         }
         status.client_types = self.node.client_types().into_iter().map(client_type).collect();

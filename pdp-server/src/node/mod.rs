@@ -33,6 +33,7 @@ use cops_codec::client_type::store::RowLimits;
 use cops_codec::integrity::KeyTable;
 use cops_codec::limits::Limits;
 use cops_codec::session::{Calendar, IntegrityStatus, Moment};
+use cops_codec::tls::CertificateNames;
 use cops_codec::wire::{AccountingTimer, ClientType, KaTimer, PdpAddress, SequenceNumber};
 use cops_codec::{DecodeError, Frame};
 use power_policy::grouping::Grouping;
@@ -263,6 +264,30 @@ impl Node {
     pub fn connected_at(&mut self, now: Now, id: ConnectionId, address: SocketAddr, local: SocketAddr) {
         self.host
             .connected(&mut self.hosted, now, id, address, Some(local));
+    }
+
+    /// As [`Node::connected`], after a TLS handshake in which the PEP showed a certificate for these names.
+    pub fn connected_over_tls(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        address: SocketAddr,
+        local: Option<SocketAddr>,
+        names: CertificateNames,
+    ) {
+        self.host
+            .connected_over_tls(&mut self.hosted, now, id, address, local, names);
+    }
+
+    /// The next PEP that was refused because of its certificate, in words, for the log.
+    pub fn poll_refused(&mut self) -> Option<String> {
+        self.host.poll_refused()
+    }
+
+    /// Whom the certificate of a PEP is for, if its connection is over TLS.
+    pub fn certificate(&self, pep: &str) -> Option<&CertificateNames> {
+        let pep = self.hosted.power.peps.get(&Name::new(pep).ok()?)?;
+        self.host.certificate(pep.connection?)
     }
 
     /// A frame came, or the stream can no longer be divided into frames.

@@ -64,6 +64,12 @@ pub enum PdpCommand {
         /// The client-type.
         client_type: ClientType,
     },
+    /// Sends CC for client-type 0 and ends the connection: its PEP is not who it says (error 14), or is to come back over TLS
+    /// (error 15, [`TLS_WANTED`](crate::session::tls::TLS_WANTED), RFC 4261 5.2).
+    Disconnect {
+        /// Why.
+        error: CopsError,
+    },
     /// Sends CC with error 11 for every client-type and ends the connection (RFC 2748 4.7).
     Shutdown {
         /// The PDP to go to instead.

@@ -238,6 +238,10 @@ impl PdpSession {
                 let error = CopsError::new(ErrorCode::COMMUNICATION_FAILURE);
                 self.command_close(client_type, CloseCause::Superseded, (error, None))
             }
+            PdpCommand::Disconnect { error } => {
+                self.close_connection(CloseCause::Command(error), Farewell::Connection(error));
+                Ok(Done::Plain)
+            }
             PdpCommand::Shutdown { redirect } => {
                 let error = CopsError::new(ErrorCode::SHUTTING_DOWN);
                 self.close_connection(CloseCause::Command(error), Farewell::EachClient(error, redirect));
