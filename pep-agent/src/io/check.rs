@@ -10,6 +10,7 @@ use super::run::deny_list;
 use super::toml_file::TomlError;
 use super::trial;
 use crate::drivers::process::ProcessTable;
+use cops_codec::wire::PepId;
 
 /// Arguments of `pep-agent check-config`.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,6 +29,9 @@ pub enum CheckError {
     /// Its keys cannot be had.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// Its certificate, or what belongs to it, cannot be used.
+    #[error(transparent)]
+    Tls(#[from] crate::io::tls::TlsError),
     /// What was found cannot be printed.
     #[error("cannot print: {0}")]
     Print(#[from] std::io::Error),
@@ -46,6 +50,17 @@ pub async fn check(args: &CheckArgs) -> Result<(), CheckError> {
         if ring.sending_key(clock::calendar_time()).is_none() {
             lines.push("warning: no key for message Integrity is within its lifetime now".to_owned());
         }
+    }
+    if let Some(tls) = &config.tls {
+        // A name that is no PEPID is told by `run`; nothing of the file says it better.
+        if let Ok(pep_id) = PepId::new(config.name.as_str()) {
+            crate::io::tls::read(tls, &pep_id)?;
+        }
+        let mode = if tls.required { "required" } else { "optional" };
+        lines.push(format!(
+            "TLS is {mode}, certificate in {}",
+            tls.certificate.display()
+        ));
     }
     lines.extend(missing_programs(&config));
     lines.extend(trial::read_once(&config).await);

@@ -11,5 +11,6 @@ pub mod plant;
 pub mod run;
 pub mod state;
 pub mod supervise;
+pub mod tls;
 pub mod toml_file;
 mod trial;

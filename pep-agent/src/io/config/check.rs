@@ -8,7 +8,7 @@ use power_policy::grouping::Glob;
 use power_policy::model::Name;
 
 use super::form::{self, Form, IntegrityMode};
-use super::{AgentConfig, IntegrityEntry, activities, lines, pdp, plant, reserves, servers};
+use super::{AgentConfig, IntegrityEntry, TlsEntry, activities, lines, pdp, plant, reserves, servers};
 use crate::drivers::exec::ExecProgram;
 use crate::drivers::process::Pattern;
 use crate::engine::facts::{Role, Witness};
@@ -159,6 +159,8 @@ pub(super) fn check(text: &TomlFile, file: &Path) -> Result<AgentConfig, TomlErr
     let integrity = integrity(&table, &form, &folder)?;
     // What cannot be forged may go beyond loopback.
     form.pdp.allow_plain |= integrity.as_ref().is_some_and(|integrity| integrity.required);
+    let tls = tls(&table, &form, &folder)?;
+    form.pdp.allow_plain |= tls.as_ref().is_some_and(|tls| tls.required);
     let state_dir = folder.join(&form.agent.state_dir);
     let socket = match &form.agent.socket {
         Some(socket) => folder.join(socket),
@@ -188,6 +190,7 @@ pub(super) fn check(text: &TomlFile, file: &Path) -> Result<AgentConfig, TomlErr
         armed: form.agent.mode == form::Mode::Armed,
         pdp: pdp::pdp(&table, &form)?,
         integrity,
+        tls,
         plant,
         servers,
         domains,
@@ -220,6 +223,33 @@ fn bound(text: &TomlFile, list: &str, count: usize, most: usize) -> Result<(), T
         list,
         format!("has {count} entries, expected at most {most}"),
     ))
+}
+
+fn tls(table: &Place<'_>, form: &Form, folder: &Path) -> Result<Option<TlsEntry>, TomlError> {
+    let Some(tls) = form.tls.as_ref().filter(|tls| tls.mode != IntegrityMode::Off) else {
+        return Ok(None);
+    };
+    let file = |key: &str, value: &Option<String>| match value.as_ref().filter(|path| !path.is_empty()) {
+        Some(path) => Ok(folder.join(path)),
+        None => {
+            let problem = "is missing, expected a file in PEM, unless mode is \"off\"".to_owned();
+            table.fail_in("tls", key, problem)
+        }
+    };
+    let entry = TlsEntry {
+        required: tls.mode == IntegrityMode::Required,
+        certificate: file("certificate", &tls.certificate)?,
+        key: file("key", &tls.key)?,
+        authorities: file("authorities", &tls.authorities)?,
+        names: tls.names.clone(),
+    };
+    for (host, name) in &entry.names {
+        if entry.name_of(host).is_err() {
+            let problem = format!("gives {host} the name {name:?}, expected a DNS name or an address");
+            return table.fail_in("tls", "names", problem);
+        }
+    }
+    Ok(Some(entry))
 }
 
 fn integrity(table: &Place<'_>, form: &Form, folder: &Path) -> Result<Option<IntegrityEntry>, TomlError> {

@@ -8,6 +8,7 @@ pub(super) struct Form {
     pub(super) agent: Agent,
     pub(super) pdp: Pdp,
     pub(super) integrity: Option<Integrity>,
+    pub(super) tls: Option<Tls>,
     pub(super) plant: Option<Plant>,
     #[serde(default)]
     pub(super) server: Vec<Server>,
@@ -57,6 +58,17 @@ pub(super) struct Pdp {
     pub(super) plan_ttl_seconds: Option<f64>,
     pub(super) reading_seconds: Option<f64>,
     pub(super) retry_max_seconds: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) mode: IntegrityMode,
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) authorities: Option<String>,
+    #[serde(default)]
+    pub(super) names: std::collections::BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -16,11 +16,14 @@ mod servers;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use power_policy::model::Name;
 use power_policy::plant::PlantConfig;
+
+use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 
 use crate::drivers::command::CommandActivity;
 use crate::drivers::exec::ExecProgram;
@@ -46,6 +49,8 @@ pub struct AgentConfig {
     pub pdp: PdpEntry,
     /// Message Integrity (`[integrity]`); `None`: not asked for.
     pub integrity: Option<IntegrityEntry>,
+    /// COPS over TLS (`[tls]`); `None`: not asked for.
+    pub tls: Option<TlsEntry>,
     /// Where the simulated things are.
     pub plant: PlantEntry,
     /// `[[server]]`.
@@ -82,6 +87,34 @@ pub struct PdpEntry {
     pub reading_interval: Duration,
     /// What the wait between attempts to connect grows to.
     pub retry_max: Duration,
+}
+
+/// `[tls]`: RFC 4261.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsEntry {
+    /// A PDP without it is not used. If not, one that says that it has none is spoken to in plain.
+    pub required: bool,
+    /// This agent's certificate, and those of intermediate authorities, in PEM. Its name is one of it.
+    pub certificate: PathBuf,
+    /// Its private key, in PEM, which only its owner may use.
+    pub key: PathBuf,
+    /// The authorities that certify PDPs, in PEM.
+    pub authorities: PathBuf,
+    /// Under which name a PDP is certified that is known by another one, or by an address: also one that a redirect leads
+    /// to.
+    pub names: BTreeMap<String, String>,
+}
+
+impl TlsEntry {
+    /// The name that the PDP at this host has to be certified for.
+    ///
+    /// # Errors
+    /// It can be nobody's.
+    pub fn name_of(&self, host: &str) -> Result<ServerName<'static>, InvalidDnsNameError> {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let named = self.names.get(bare).map_or(bare, String::as_str);
+        cops_codec::tls::pdp_name(named)
+    }
 }
 
 /// `[integrity]`: RFC 2748 4.1.

@@ -8,17 +8,24 @@ use std::time::Duration;
 use cops_codec::limits::Limits;
 use cops_codec::session::pep::reconnect::Target;
 use cops_codec::tokio_codec::{CodecError, CopsCodec};
-use cops_codec::wire::PdpAddress;
+use cops_codec::wire::{PdpAddress, PepId};
 use cops_codec::{DecodeError, Frame};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::codec::Framed;
 
-use crate::io::config::PdpEntry;
+use crate::io::config::{PdpEntry, TlsEntry};
+use crate::io::tls::{Secured, secure};
+
+/// A connection in plain or over TLS.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+type BoxedStream = Box<dyn Stream>;
 
 /// How long an attempt to connect may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -81,6 +88,7 @@ async fn is_permitted(pdp: &PdpEntry, named: SocketAddr) -> bool {
 pub(super) async fn connect(
     pdp: PdpEntry,
     target: Target,
+    tls: Option<(TlsEntry, PepId)>,
     limits: Limits,
 ) -> Result<Connection, ConnectError> {
     let address = match target {
@@ -108,7 +116,13 @@ pub(super) async fn connect(
                 });
             }
             match TcpStream::connect(candidate).await {
-                Ok(stream) => return Connection::new(stream, limits).map_err(io),
+                Ok(stream) => {
+                    let host = address.rsplit_once(':').map_or(&*address, |(host, _)| host);
+                    let tls = tls.as_ref().map(|(tls, pep_id)| (tls, pep_id, host));
+                    return Connection::begin(stream, candidate, tls, limits)
+                        .await
+                        .map_err(io);
+                }
                 Err(error) => last = error,
             }
         }
@@ -126,7 +140,9 @@ pub(super) async fn connect(
 pub(super) struct Connection {
     /// The PDP at the other end.
     pub(super) peer: PdpAddress,
-    reader: SplitStream<Framed<TcpStream, CopsCodec>>,
+    /// Whom it has shown to be, over TLS.
+    pub(super) certified: Option<String>,
+    reader: SplitStream<Framed<BoxedStream, CopsCodec>>,
     /// `None` once nothing more is sent.
     frames: Option<mpsc::Sender<Frame>>,
     writer: JoinHandle<()>,
@@ -143,13 +159,40 @@ pub(super) enum Received {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, limits: Limits) -> io::Result<Self> {
+    /// Over TLS, if that is asked for and the PDP has it.
+    async fn begin(
+        stream: TcpStream,
+        address: SocketAddr,
+        tls: Option<(&TlsEntry, &PepId, &str)>,
+        limits: Limits,
+    ) -> io::Result<Self> {
         // Messages are small and wait for nobody.
         stream.set_nodelay(true)?;
-        let peer = stream.peer_addr()?;
+        let Some((tls, pep_id, host)) = tls else {
+            return Ok(Self::new(Box::new(stream), address, None, limits));
+        };
+        match secure(stream, tls, pep_id.clone(), host, limits).await? {
+            Secured::Tls(stream, name) => {
+                let certified = Some(name.to_str().into_owned());
+                Ok(Self::new(stream, address, certified, limits))
+            }
+            Secured::Plain(same) => {
+                tracing::warn!(pdp = %address, "the PDP has no TLS, and the file does not require it: going on in plain");
+                let stream = match same {
+                    Some(stream) => stream,
+                    None => TcpStream::connect(address).await?,
+                };
+                stream.set_nodelay(true)?;
+                Ok(Self::new(Box::new(stream), address, None, limits))
+            }
+        }
+    }
+
+    fn new(stream: BoxedStream, peer: SocketAddr, certified: Option<String>, limits: Limits) -> Self {
         let (sink, reader) = CopsCodec::connection(stream, limits).split();
         let (frames, queue) = mpsc::channel(WRITE_QUEUE);
-        Ok(Self {
+        Self {
+            certified,
             peer: PdpAddress {
                 address: peer.ip(),
                 port: peer.port(),
@@ -158,7 +201,7 @@ impl Connection {
             frames: Some(frames),
             writer: tokio::task::spawn_local(write(sink, queue)),
             waiting: None,
-        })
+        }
     }
 
     /// Sends what `next` has, as far as there is room.
@@ -219,7 +262,7 @@ impl Connection {
     }
 }
 
-async fn write(mut sink: SplitSink<Framed<TcpStream, CopsCodec>, Frame>, mut queue: mpsc::Receiver<Frame>) {
+async fn write(mut sink: SplitSink<Framed<BoxedStream, CopsCodec>, Frame>, mut queue: mpsc::Receiver<Frame>) {
     while let Some(frame) = queue.recv().await {
         if sink.feed(frame).await.is_err() {
             return;

@@ -357,7 +357,9 @@ impl Agent {
         self.looks_until = None;
         if let Attempt::Connect { pdp } = self.reconnect.poll(now) {
             let limits = cops_codec::limits::Limits::DEFAULT;
-            let connecting = connection::connect(self.config.pdp.clone(), pdp, limits);
+            let pep_id = PepId::new(self.config.name.as_str());
+            let tls = self.config.tls.clone().zip(pep_id.ok());
+            let connecting = connection::connect(self.config.pdp.clone(), pdp, tls, limits);
             self.connecting = Some(Box::pin(connecting));
         }
     }
@@ -378,7 +380,8 @@ impl Agent {
                 self.connecting = None;
                 match made {
                     Ok(connection) => {
-                        let security = self.security.as_mut();
+                        // There is none inside TLS, which is more.
+                        let security = self.security.as_mut().filter(|_| connection.certified.is_none());
                         let integrity = security.and_then(|security| security.of_connection(now.session));
                         self.node
                             .connect_with(now, connection.peer, fastrand::u64(..), integrity);
@@ -420,7 +423,14 @@ impl Agent {
     fn answer(&mut self, request: LocalRequest) -> Result<LocalAnswer, RunError> {
         let now = self.clock.now();
         let armed = match request {
-            LocalRequest::Status {} => return Ok(LocalAnswer::Status(Box::new(self.node.status(now)))),
+            LocalRequest::Status {} => {
+                let mut status = self.node.status(now);
+                let connection = self.connection.as_ref().filter(|_| status.connected);
+                if let Some(name) = connection.and_then(|connection| connection.certified.as_ref()) {
+                    status.security = format!("TLS, certificate of {name}");
+                }
+                return Ok(LocalAnswer::Status(Box::new(status)));
+            }
             LocalRequest::Arm {} => true,
             LocalRequest::Disarm {} => false,
         };
