@@ -170,7 +170,8 @@ pub fn main() -> ExitCode {
             eprintln!("pdp-server: {error:#}");
             let is_usage = error.downcast_ref::<ConfigError>().is_some()
                 || error.downcast_ref::<UnreadableFile>().is_some()
-                || error.downcast_ref::<io::keys::KeysError>().is_some();
+                || error.downcast_ref::<io::keys::KeysError>().is_some()
+                || error.downcast_ref::<io::tls::TlsError>().is_some();
             ExitCode::from(if is_usage { WRONG_USAGE } else { 1 })
         }
     }
@@ -191,6 +192,9 @@ fn dispatch(command: Subcommands) -> Result<ExitCode> {
         Subcommands::CheckConfig { config } => {
             let config = read_config(&config)?;
             let keys = io::keys::of(&config)?;
+            if let Some(tls) = &config.tls {
+                io::tls::read(tls)?;
+            }
             print!(
                 "{}",
                 table::config(&config, keys.as_ref(), io::clock::unix_millis())
