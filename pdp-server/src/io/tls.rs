@@ -87,6 +87,9 @@ fn read_file(path: &Path, secret: bool) -> Result<Vec<u8>, TlsError> {
     Ok(text)
 }
 
+/// What tells one state of a file from another.
+type Stamp = (u64, u64, u64, i64, i64);
+
 /// TLS for the connections that come. Clones are one and the same.
 #[derive(Clone)]
 pub(super) struct Welcome {
@@ -196,7 +199,7 @@ impl Welcome {
     }
 
     /// The files' state, to tell when they change.
-    pub(super) fn stamp(&self) -> Vec<Option<(u64, u64, u64, i64, i64)>> {
+    pub(super) fn stamp(&self) -> Vec<Option<Stamp>> {
         [&self.tls.certificate, &self.tls.key, &self.tls.authorities]
             .into_iter()
             .map(|path| {
