@@ -233,7 +233,7 @@ fn listen(source: &Source<'_>, raw: &raw::Listen, is_protected: bool) -> Result<
     if !address.ip().is_loopback() && !raw.allow_plain && !is_protected {
         let problem = format!(
             "{address} is not loopback, and plain COPS is neither encrypted nor authenticated; expected a loopback \
-             address, [tls] or [integrity] with mode = \"required\", or listen.allow_plain = true on a network that is closed \
+             address, [tls] or [integrity] mode = \"required\", or listen.allow_plain = true on a network that is closed \
              otherwise"
         );
         return Err(source.error(raw.address.span(), problem));
