@@ -146,7 +146,7 @@ fn every_refusal_names_file_line_key_and_what_was_expected() {
             "[cops]\nhold_seconds = 0",
             "pdp.toml:9: cops.hold_seconds: 0 is out of range; expected 1 to 604800",
         ),
-        ("[tls]\n", "pdp.toml:8: tls: unknown field `tls`, expected one of"),
+        ("[tsl]\n", "pdp.toml:8: tsl: unknown field `tsl`, expected one of"),
         ("x = = 1", "pdp.toml:8: admin.x: "),
     ] {
         let message = refused(more);
