@@ -36,31 +36,20 @@ struct Journal {
     records: Vec<Record>,
 }
 
-fn folder() -> &'static Path {
-    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
-    FOLDER
-        .get_or_init(|| {
-            // Memory where there is some, for what is written a thousand times a second.
-            let shared = Path::new("/dev/shm");
-            if shared.is_dir() {
-                tempfile::tempdir_in(shared)
-            } else {
-                tempfile::tempdir()
-            }
-            .expect("a folder for the journal")
-        })
-        .path()
+/// A folder for one journal; gone when dropped.
+fn folder() -> tempfile::TempDir {
+    // Memory where there is some, for what is written a thousand times a second.
+    let shared = Path::new("/dev/shm");
+    if shared.is_dir() {
+        tempfile::tempdir_in(shared)
+    } else {
+        tempfile::tempdir()
+    }
+    .expect("a folder for the journal")
 }
 
 fn log_of(path: &Path) -> PathBuf {
     path.with_extension("sqlite-wal")
-}
-
-fn clear(path: &Path) {
-    for file in [path.to_owned(), log_of(path), path.with_extension("sqlite-shm")] {
-        // It may not be there.
-        let _ = std::fs::remove_file(file);
-    }
 }
 
 fn machine() -> Interruption {
@@ -87,7 +76,8 @@ fn records() -> Vec<Record> {
 fn journals() -> &'static [Journal; 2] {
     static JOURNALS: OnceLock<[Journal; 2]> = OnceLock::new();
     JOURNALS.get_or_init(|| {
-        let path = folder().join("made.sqlite");
+        let folder = folder();
+        let path = folder.path().join("made.sqlite");
         let mut opened = SqliteStore::open(&path, OnUnreadable::Refuse).expect("a new journal");
         for record in records() {
             let batch = Batch {
@@ -132,8 +122,8 @@ fn damaged(kind: u8, input: &mut Input<'_>) {
             octet => target[place] ^= octet,
         }
     }
-    let path = folder().join("damaged.sqlite");
-    clear(&path);
+    let folder = folder();
+    let path = folder.path().join("damaged.sqlite");
     std::fs::write(&path, &file).expect("the damaged file");
     if let Some(log) = &log {
         std::fs::write(log_of(&path), log).expect("its log");
@@ -151,7 +141,6 @@ fn damaged(kind: u8, input: &mut Input<'_>) {
         }
         Err(error) => assert!(error.is_unreadable(), "{error}"),
     }
-    clear(&path);
 }
 
 /// What a start reads: the last checkpoint, what came after it.
