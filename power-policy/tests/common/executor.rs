@@ -1,5 +1,7 @@
 //! Carries out plans on the plant, as PDP and agents do together: releases stages on results and triggers, lets stops
 //! and moves take their time, plans again on the way.
+//!
+//! The planner harness in the package `system-tests` takes this file in too, so it knows nothing of its neighbours here.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +10,15 @@ use power_policy::plan::{HostState, Plan, StepKind, Trigger, Verb};
 use power_policy::planner::plan;
 use power_policy::plant::{self, Plant, PlantEventKind, ServerPower};
 
-use super::{ClusterSpec, name};
+/// How an activity gets from one server to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moves {
+    /// It is started there and then stopped here, each at its own speed, both with its whole draw.
+    Restart,
+    /// It is migrated as it runs: the way there takes the time and energy of a move, one at a time from each source,
+    /// and what is left behind ends at once (policy notes, section 1.3).
+    Live,
+}
 
 /// How things are carried out.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +32,9 @@ pub(crate) struct Conduct {
     pub(crate) until_millis: u64,
     /// Variation of the loads.
     pub(crate) variation_permille: u64,
+    pub(crate) moves: Moves,
+    /// The energy ledger is kept this often; 0: not at all.
+    pub(crate) ledger_millis: u64,
 }
 
 impl Default for Conduct {
@@ -32,6 +45,8 @@ impl Default for Conduct {
             cut_off_at: None,
             until_millis: 8 * 3_600_000,
             variation_permille: 0,
+            moves: Moves::Restart,
+            ledger_millis: 0,
         }
     }
 }
@@ -44,9 +59,16 @@ enum Due {
         server: String,
         moved: bool,
     },
-    TakenIn,
-    Halted,
-    Switched,
+    /// A migration's turn has come.
+    MigrationBegins {
+        activity: String,
+        server: String,
+    },
+    TakenIn {
+        activity: String,
+        server: String,
+    },
+    Done,
 }
 
 pub(crate) struct Execution {
@@ -61,6 +83,9 @@ pub(crate) struct Execution {
     /// When each activity's stop began, for good.
     pub(crate) stopped_at: BTreeMap<String, u64>,
     pub(crate) refused: Vec<String>,
+    /// The ledger at the times asked for.
+    pub(crate) ledgers: Vec<(u64, plant::Ledger)>,
+    pub(crate) moves_begun: usize,
     snapshot: Snapshot,
     due: Vec<(u64, Due)>,
     next_stage: usize,
@@ -68,10 +93,14 @@ pub(crate) struct Execution {
     results_at: u64,
     switched_off: Vec<String>,
     lost_at: u64,
+    moves: Moves,
+    /// Until when each source is busy with migrations.
+    migrating_until: BTreeMap<String, u64>,
 }
 
-pub(crate) fn plant_of(spec: &ClusterSpec, variation_permille: u64) -> Plant {
-    let snapshot = spec.build();
+/// The plant of a cluster, with the mains of every domain there and everything running for a second.
+pub(crate) fn plant_of(cluster: impl Into<Snapshot>, variation_permille: u64) -> Plant {
+    let snapshot: Snapshot = cluster.into();
     let n = |x: &Name| x.to_string();
     let config = plant::PlantConfig {
         load_variation_permille: variation_permille,
@@ -189,14 +218,12 @@ pub(crate) fn plant_of(spec: &ClusterSpec, variation_permille: u64) -> Plant {
 }
 
 /// Fails what the cluster says has failed, and lives through it.
-pub(crate) fn execute(spec: &ClusterSpec, policy: &PowerPolicy, conduct: &Conduct) -> Execution {
-    let mut plant = plant_of(spec, conduct.variation_permille);
-    for (domain, up) in &spec.domains {
-        if !up {
-            plant.fail_mains(domain).unwrap();
-        }
+pub(crate) fn execute(cluster: impl Into<Snapshot>, policy: &PowerPolicy, conduct: &Conduct) -> Execution {
+    let snapshot: Snapshot = cluster.into();
+    let mut plant = plant_of(snapshot.clone(), conduct.variation_permille);
+    for domain in snapshot.domains.iter().filter(|d| d.mains == Mains::Absent) {
+        plant.fail_mains(domain.name.as_str()).unwrap();
     }
-    let snapshot = spec.build();
     let first = plan(&snapshot, None, policy);
     let lost_at = plant.now_millis();
     let mut run = Execution {
@@ -208,6 +235,8 @@ pub(crate) fn execute(spec: &ClusterSpec, policy: &PowerPolicy, conduct: &Conduc
         lost: vec![],
         stopped_at: BTreeMap::new(),
         refused: vec![],
+        ledgers: vec![],
+        moves_begun: 0,
         snapshot,
         due: vec![],
         next_stage: 0,
@@ -215,6 +244,8 @@ pub(crate) fn execute(spec: &ClusterSpec, policy: &PowerPolicy, conduct: &Conduc
         results_at: 0,
         switched_off: vec![],
         lost_at,
+        moves: conduct.moves,
+        migrating_until: BTreeMap::new(),
     };
     run.go(conduct);
     run
@@ -228,10 +259,15 @@ impl Execution {
     fn go(&mut self, conduct: &Conduct) {
         let mut next_look = 0;
         let mut planned_at = 0;
+        let mut next_ledger = 0;
         while self.now() < conduct.until_millis {
             let cut_off = conduct.cut_off_at.is_some_and(|at| self.now() >= at);
             self.finish_due();
             self.drain_events();
+            if conduct.ledger_millis > 0 && self.now() >= next_ledger {
+                next_ledger = self.now() + conduct.ledger_millis;
+                self.ledgers.push((self.now(), self.plant.ledger()));
+            }
             if self.now() >= next_look {
                 next_look = self.now() + conduct.report_millis;
                 if !cut_off && self.due.is_empty() {
@@ -293,43 +329,64 @@ impl Execution {
         let (ready, later): (Vec<_>, Vec<_>) = self.due.drain(..).partition(|(at, _)| *at <= now);
         self.due = later;
         for (_, due) in ready {
-            if let Due::Stopped {
-                activity,
-                server,
-                moved,
-            } = due
-            {
-                self.plant.stop_activity(&server, &activity).unwrap();
-                let at = self
-                    .snapshot
-                    .activities
-                    .iter()
-                    .position(|a| a.name.as_str() == activity)
-                    .unwrap();
-                let a = &mut self.snapshot.activities[at];
-                if moved {
-                    // The row at the receiver is the one that counts now.
-                    if let Some(to) = a.copies.first().copied() {
-                        a.host = to;
-                        a.copies.clear();
-                        a.state = ActivityState::Running;
-                    }
-                } else {
-                    a.state = ActivityState::Stopped;
-                    a.shed = true;
-                    a.copies.clear();
+            match due {
+                Due::Stopped {
+                    activity,
+                    server,
+                    moved,
+                } => self.stopped(&activity, &server, moved),
+                Due::MigrationBegins { activity, server } => {
+                    let a = &self.snapshot.activities[self.activity(&activity)];
+                    let draw = a.move_millijoules * 1_000 / a.move_millis.max(1);
+                    self.take_in(&activity, &server);
+                    // Where the receiver is gone there is nothing to set.
+                    let _ = self.plant.set_load(&server, &activity, draw);
                 }
+                Due::TakenIn { activity, server } => {
+                    let draw = self.snapshot.activities[self.activity(&activity)].draw_milliwatts;
+                    let _ = self.plant.set_load(&server, &activity, draw);
+                }
+                Due::Done => {}
             }
         }
     }
 
-    fn central(&self) -> Vec<power_policy::plan::Stage> {
-        self.plan.central_stages().cloned().collect()
+    fn activity(&self, name: &str) -> usize {
+        let activities = &self.snapshot.activities;
+        activities.iter().position(|a| a.name.as_str() == name).unwrap()
+    }
+
+    fn take_in(&mut self, activity: &str, server: &str) {
+        if let Err(error) = self.plant.start_activity(server, activity) {
+            self.refused
+                .push(format!("take in {activity} on {server}: {error}"));
+            return;
+        }
+        let to = self.snapshot.server_id(&Name::new(server).unwrap()).unwrap();
+        let at = self.activity(activity);
+        self.snapshot.activities[at].copies = vec![to];
+    }
+
+    fn stopped(&mut self, activity: &str, server: &str, moved: bool) {
+        self.plant.stop_activity(server, activity).unwrap();
+        let at = self.activity(activity);
+        let a = &mut self.snapshot.activities[at];
+        if moved {
+            // The row at the receiver is the one that counts now.
+            if let Some(to) = a.copies.first().copied() {
+                a.host = to;
+                a.copies.clear();
+                a.state = ActivityState::Running;
+            }
+        } else {
+            a.state = ActivityState::Stopped;
+            a.shed = true;
+            a.copies.clear();
+        }
     }
 
     fn may_release(&self) -> bool {
-        let stages = self.central();
-        let Some(stage) = stages.get(self.next_stage) else {
+        let Some(stage) = self.plan.central_stages().nth(self.next_stage) else {
             return false;
         };
         self.due.is_empty() && self.holds(&stage.trigger)
@@ -360,8 +417,7 @@ impl Execution {
     }
 
     fn release_next(&mut self) {
-        let stages = self.central();
-        let stage = stages[self.next_stage].clone();
+        let stage = self.plan.central_stages().nth(self.next_stage).unwrap().clone();
         self.next_stage += 1;
         self.carry_out(&stage.steps.iter().map(|s| s.kind.clone()).collect::<Vec<_>>());
         self.results_at = self.due.iter().map(|(at, _)| *at).max().unwrap_or(self.now());
@@ -441,7 +497,7 @@ impl Execution {
                         .find(|l| l.name == *line)
                         .unwrap()
                         .switch_millis;
-                    self.due.push((now + switch, Due::Switched));
+                    self.due.push((now + switch, Due::Done));
                 }
                 StepKind::Intake { .. } => {}
                 StepKind::Activity {
@@ -454,6 +510,10 @@ impl Execution {
                     server,
                     state: HostState::Off,
                 } => halts.push((server.to_string(), now)),
+                StepKind::Host {
+                    server,
+                    state: HostState::On,
+                } => self.start(now, server),
                 StepKind::Host { .. } => {}
             }
         }
@@ -470,18 +530,24 @@ impl Execution {
                 .find(|s| s.name.as_str() == server)
                 .unwrap()
                 .halt_millis;
-            self.due.push((now + millis, Due::Halted));
+            self.due.push((now + millis, Due::Done));
             self.switched_off.push(server);
         }
     }
 
+    fn start(&mut self, now: u64, server: &Name) {
+        if let Err(error) = self.plant.start(server.as_str()) {
+            self.refused.push(format!("start {server}: {error}"));
+            return;
+        }
+        self.switched_off.retain(|s| s != server.as_str());
+        let at = self.snapshot.server_id(server).unwrap();
+        let millis = self.snapshot.servers[at.0 as usize].boot_millis;
+        self.due.push((now + millis, Due::Done));
+    }
+
     fn act(&mut self, now: u64, activity: &Name, server: &Name, verb: Verb) {
-        let at = self
-            .snapshot
-            .activities
-            .iter()
-            .position(|a| a.name == *activity)
-            .unwrap();
+        let at = self.activity(activity.as_str());
         let running = self
             .plant
             .read_server(server.as_str())
@@ -489,7 +555,6 @@ impl Execution {
             .activities
             .iter()
             .any(|a| *a.activity == *activity.as_str() && a.running);
-        let to = self.snapshot.server_id(server).unwrap();
         let a = &mut self.snapshot.activities[at];
         match verb {
             Verb::Stop if running => {
@@ -508,17 +573,29 @@ impl Execution {
                     server: server.to_string(),
                     moved: true,
                 };
-                self.due.push((now + a.stop_millis, due));
+                let millis = match self.moves {
+                    Moves::Restart => a.stop_millis,
+                    Moves::Live => 0,
+                };
+                self.due.push((now + millis, due));
             }
-            Verb::TakeIn => match self.plant.start_activity(server.as_str(), activity.as_str()) {
-                Ok(()) => {
-                    a.copies = vec![to];
-                    self.due.push((now + a.move_millis, Due::TakenIn));
+            Verb::TakeIn => {
+                let source = self.snapshot.servers[a.host.0 as usize].name.to_string();
+                let millis = a.move_millis;
+                self.moves_begun += 1;
+                let (activity, server) = (activity.to_string(), server.to_string());
+                let mut begin = now;
+                if self.moves == Moves::Live {
+                    let free = self.migrating_until.entry(source).or_insert(0);
+                    begin = now.max(*free);
+                    *free = begin + millis;
+                    let (activity, server) = (activity.clone(), server.clone());
+                    self.due.push((begin, Due::MigrationBegins { activity, server }));
+                } else {
+                    self.take_in(&activity, &server);
                 }
-                Err(error) => self
-                    .refused
-                    .push(format!("take in {activity} on {server}: {error}")),
-            },
+                self.due.push((begin + millis, Due::TakenIn { activity, server }));
+            }
             Verb::Start => {
                 if let Err(error) = self.plant.start_activity(server.as_str(), activity.as_str()) {
                     self.refused
@@ -570,7 +647,7 @@ impl Execution {
                             .position(|r| r.name.as_str() == &*s.reserve)
                             .unwrap() as u32,
                     ),
-                    server: self.snapshot.server_id(&name(&s.server)).unwrap(),
+                    server: self.snapshot.server_id(&Name::new(&s.server).unwrap()).unwrap(),
                     milliwatts: s.milliwatts,
                 })
                 .collect();

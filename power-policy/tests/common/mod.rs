@@ -350,6 +350,12 @@ impl ClusterSpec {
     }
 }
 
+impl From<&ClusterSpec> for Snapshot {
+    fn from(spec: &ClusterSpec) -> Self {
+        spec.build()
+    }
+}
+
 /// A step that does something to an activity: (stage, activity, server, verb, peer).
 pub(crate) fn activity_steps(plan: &Plan) -> Vec<(u32, String, String, Verb, Option<String>)> {
     plan.central_stages()
