@@ -68,6 +68,9 @@ enum Due {
         activity: String,
         server: String,
     },
+    HaltBegins {
+        server: String,
+    },
     Done,
 }
 
@@ -346,6 +349,7 @@ impl Execution {
                     let draw = self.snapshot.activities[self.activity(&activity)].draw_milliwatts;
                     let _ = self.plant.set_load(&server, &activity, draw);
                 }
+                Due::HaltBegins { server } => self.halt(&server),
                 Due::Done => {}
             }
         }
@@ -475,7 +479,7 @@ impl Execution {
 
     fn carry_out(&mut self, steps: &[StepKind]) {
         let now = self.now();
-        let mut halts: Vec<(String, u64)> = Vec::new();
+        let mut halts: Vec<String> = Vec::new();
         for step in steps {
             match step {
                 StepKind::Divert {
@@ -509,7 +513,7 @@ impl Execution {
                 StepKind::Host {
                     server,
                     state: HostState::Off,
-                } => halts.push((server.to_string(), now)),
+                } => halts.push(server.to_string()),
                 StepKind::Host {
                     server,
                     state: HostState::On,
@@ -517,21 +521,33 @@ impl Execution {
                 StepKind::Host { .. } => {}
             }
         }
-        for (server, _) in halts {
-            let halted = self.plant.halt(&server);
-            if let Err(error) = halted {
-                self.refused.push(format!("halt {server}: {error}"));
-                continue;
+        // A host step begins when the activity steps before it on that server have ended.
+        for server in halts {
+            let stops = self.due.iter().filter(|(_, due)| match due {
+                Due::Stopped { server: at, .. } => *at == server,
+                _ => false,
+            });
+            let begin = stops.map(|(at, _)| *at).max().unwrap_or(now).max(now);
+            let millis = self.halt_millis(&server);
+            if begin == now {
+                self.halt(&server);
+            } else {
+                let server = server.clone();
+                self.due.push((begin, Due::HaltBegins { server }));
             }
-            let millis = self
-                .snapshot
-                .servers
-                .iter()
-                .find(|s| s.name.as_str() == server)
-                .unwrap()
-                .halt_millis;
-            self.due.push((now + millis, Due::Done));
-            self.switched_off.push(server);
+            self.due.push((begin + millis, Due::Done));
+        }
+    }
+
+    fn halt_millis(&self, server: &str) -> u64 {
+        let mut servers = self.snapshot.servers.iter();
+        servers.find(|s| s.name.as_str() == server).unwrap().halt_millis
+    }
+
+    fn halt(&mut self, server: &str) {
+        match self.plant.halt(server) {
+            Ok(()) => self.switched_off.push(server.to_owned()),
+            Err(error) => self.refused.push(format!("halt {server}: {error}")),
         }
     }
 
