@@ -2,7 +2,7 @@
 #
 #   make demo    the main job on this machine: a cluster rides through a power interruption, in under 90 seconds
 #   make test    everything CI runs; as root it installs what the tests need, else it lists what is missing and fails
-#   make bench   speed, as ratios within one run; writes report/bench/
+#   make bench   speed, and the planner's quality beside bounds and baselines; writes report/bench/
 #   make fuzz    every fuzz target for FUZZ_SECONDS each (default 30)
 #   make deps    what the tests need from Debian's packages
 #   make lint    formatting, clippy, documentation

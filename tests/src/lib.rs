@@ -4,6 +4,7 @@ pub mod capture;
 pub mod cluster;
 pub mod cluster_run;
 pub mod demo;
+pub mod harness;
 pub mod nut;
 pub mod process;
 pub mod tshark;
