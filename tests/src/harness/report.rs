@@ -174,7 +174,7 @@ fn median(cases: &[&Case], figure: impl Fn(&Case) -> f64) -> String {
 /// Times of plans in a table.
 pub fn scaling(shapes: &[(Shape, Vec<Timing>)]) -> String {
     let mut text = format!(
-        "A first plan of scenario A, {SETS_EACH} sets a server, the quickest of several. In brackets the growth exponent \
+        "A first plan of scenario A, {SETS_EACH} sets a server, processor time of the quickest of several. In brackets the growth exponent \
          from the size before.\n\n"
     );
     let Some((_, first)) = shapes.first() else {
