@@ -28,6 +28,9 @@ struct Arguments {
     /// Judge the 252 solved instances of the prototype instead of fresh ones.
     #[arg(long)]
     solved: bool,
+    /// Of the solved instances, only one in so many.
+    #[arg(long, default_value_t = 1)]
+    every: usize,
     /// Leave out the times of plans.
     #[arg(long)]
     no_scaling: bool,
@@ -61,7 +64,11 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (title, cases) = if arguments.solved {
-        let cases = quality::judge_all(&fixture::solved()?, threads, quality::judge_solved)?;
+        let all: Vec<_> = fixture::solved()?
+            .into_iter()
+            .step_by(arguments.every.max(1))
+            .collect();
+        let cases = quality::judge_all(&all, threads, quality::judge_solved)?;
         ("The 252 solved instances of the prototype".to_owned(), cases)
     } else {
         let effort = match arguments.no_tight_service {
