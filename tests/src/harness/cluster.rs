@@ -87,6 +87,7 @@ pub fn snapshot(z: &Instance, movable: bool, receivers: Option<usize>) -> Result
             max_discharge_milliwatts: milli(reserve.max_watts),
             efficiency_permille: permille(INVERTER_EFFICIENCY),
             peukert_permille: permille(reserve.peukert),
+            reference_milliwatts: 0,
             state: ReserveState::Discharging,
             fan_out: 0,
             source: FigureSource::Measured,
