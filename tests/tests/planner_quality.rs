@@ -102,12 +102,10 @@ fn the_baselines_do_on_the_plant_what_they_did_in_the_prototypes_simulator() {
 fn nothing_that_is_lived_is_above_a_bound() {
     for (scenario, shape, seed) in [
         (Scenario::A, Shape::Crossbar, 3),
-        (Scenario::A, Shape::Rack, 4),
-        (Scenario::A, Shape::Ring, 5),
-        (Scenario::B, Shape::Crossbar, 6),
+        (Scenario::B, Shape::Rack, 4),
         (Scenario::Real, Shape::Ring, 7),
     ] {
-        let z = generate::generate(scenario, shape, 6, seed);
+        let z = generate::generate(scenario, shape, 4, seed);
         let case = quality::judge(&z, quality::Effort::Full).unwrap();
         assert_eq!(case.above_a_bound(), Vec::<String>::new());
         assert!(case.bounds.tight_survive <= case.bounds.survive, "{z}");
