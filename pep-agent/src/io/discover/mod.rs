@@ -1,6 +1,6 @@
 //! `pep-agent discover`: a first file for this node, from what is found on it.
 //!
-//! [`load`] measures what runs, [`found`] looks for reserves and outlets, [`text`] writes the file. What nobody can find
+//! `load` measures what runs, `found` looks for reserves and outlets, `text` writes the file. What nobody can find
 //! out (watts of an idle server, which feed an inlet hangs on, what work is worth) is a marked guess.
 
 mod found;

@@ -22,7 +22,7 @@
 //! its losses. Whatever is paid "somewhere" may be paid at any server.
 //!
 //! For survival there is one variable more for each slot and each minimal set of whole servers that can carry all of
-//! class 0 (found by search, in [`super::packing`]): while all of class 0 runs, the servers that are on hold one of them.
+//! class 0 (found by search, in `packing`): while all of class 0 runs, the servers that are on hold one of them.
 //! Times after the first stop of class 0 do not count in `first` and `again`. What is stopped needs its servers for
 //! its stop: that idle draw is paid too, at the least that whole servers allow. Two premises: nothing lower moves after
 //! that stop, and it comes later than the longest single stop (otherwise that time is returned).
