@@ -151,3 +151,11 @@ fn what_is_half_moved_draws_on_both_servers() {
     let rides = ride(&plan, 50).unwrap();
     assert!((120_000..220_000).contains(&rides), "{rides}\n{plan}");
 }
+
+/// Caps that stayed a little too high beside one that rose, and an empty lender that stayed joined, were together more
+/// than the line bears.
+#[test]
+fn caps_that_stay_and_caps_that_rise_fit_the_line_together() {
+    rough(710_205, Matrix::Crossbar);
+    rough(710_261, Matrix::Crossbar);
+}

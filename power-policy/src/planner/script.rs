@@ -177,9 +177,19 @@ impl<'a, 'c> Script<'a, 'c> {
         };
         let mut after: Vec<Feed> = Vec::new();
         let (mut less, mut more, mut last) = (Vec::new(), Vec::new(), Vec::new());
+        let is_same = |new: &Feed, old: &Feed| (new.watts - old.watts).abs() <= old.watts * SAME_CAP;
+        let settled: Vec<Feed> = chosen
+            .iter()
+            .map(|new| find(&old, new).filter(|old| is_same(new, old)).unwrap_or(*new))
+            .collect();
+        let (full_links, full_stores) = self.over_limits(&settled, load);
         for feed in &old {
+            // A cap that is a little too high may stay only where there is room for that.
+            let may_be_high = !full_links[feed.link] && !full_stores[feed.store];
             match find(&chosen, feed) {
-                Some(new) if (new.watts - feed.watts).abs() <= feed.watts * SAME_CAP => after.push(*feed),
+                Some(new) if is_same(&new, feed) && (may_be_high || new.watts >= feed.watts) => {
+                    after.push(*feed);
+                }
                 Some(new) => {
                     after.push(new);
                     let steps = if new.watts < feed.watts {
@@ -191,7 +201,7 @@ impl<'a, 'c> Script<'a, 'c> {
                 }
                 None if !commandable(self.cluster, feed) => after.push(*feed),
                 // A reserve that is empty and nobody's may stay joined: it gives nothing, and switching is wear.
-                None if self.may_stay(feed, &chosen, &after) => after.push(*feed),
+                None if self.may_stay(feed, &settled, &after) => after.push(*feed),
                 None => {
                     // One that has no other source is taken off last.
                     let own: f64 = self.cluster.nodes[feed.server]
@@ -233,25 +243,47 @@ impl<'a, 'c> Script<'a, 'c> {
 
     /// Whether a line or reserve would bear too much while some feeds have changed and others not yet.
     fn crowded(&self, old: &[Feed], new: &[Feed], load: &[f64]) -> bool {
-        let cluster = self.cluster;
         let mut caps: std::collections::BTreeMap<(usize, usize, usize), f64> =
             std::collections::BTreeMap::new();
         for f in old.iter().chain(new) {
             let cap = caps.entry((f.link, f.store, f.server)).or_insert(0.0);
             *cap = cap.max(f.watts);
         }
+        let most: Vec<Feed> = caps
+            .into_iter()
+            .map(|((link, store, server), watts)| Feed {
+                link,
+                store,
+                server,
+                watts,
+            })
+            .collect();
+        let (links, stores) = self.over_limits(&most, load);
+        links.contains(&true) || stores.contains(&true)
+    }
+
+    /// Which lines and reserves would bear too much with these caps: by line, by reserve.
+    fn over_limits(&self, feeds: &[Feed], load: &[f64]) -> (Vec<bool>, Vec<bool>) {
+        let cluster = self.cluster;
         let (mut line, mut store) = (vec![0.0; cluster.links.len()], vec![0.0; cluster.stores.len()]);
-        for ((l, r, _), watts) in caps {
-            line[l] += watts;
-            store[r] += watts;
+        for feed in feeds {
+            line[feed.link] += feed.watts;
+            store[feed.store] += feed.watts;
         }
-        line.iter()
+        let links = line
+            .iter()
             .zip(&cluster.links)
-            .any(|(w, l)| !l.exclusive && *w > l.max_watts)
-            || store.iter().zip(&cluster.stores).any(|(w, r)| {
+            .map(|(w, l)| !l.exclusive && *w > l.max_watts)
+            .collect();
+        let stores = store
+            .iter()
+            .zip(&cluster.stores)
+            .map(|(w, r)| {
                 let home: f64 = r.homes.iter().map(|s| load[*s]).sum();
                 *w > 0.0 && w + home > r.max_watts
             })
+            .collect();
+        (links, stores)
     }
 
     /// Pushes what [`Self::refeed`] returned, and runs on until it is done.
