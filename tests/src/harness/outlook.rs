@@ -7,9 +7,10 @@ pub const PROTOTYPE_SLOTS: [f64; 8] = [120.0, 180.0, 300.0, 600.0, 1_200.0, 2_40
 /// Step of the table of the expected length, seconds.
 const STEP: f64 = 5.0;
 /// Points at which the upper bound touches the expected length, seconds.
-const TOUCHES: [f64; 24] = [
+const TOUCHES: [f64; 30] = [
     0.0, 30.0, 60.0, 90.0, 130.0, 180.0, 240.0, 320.0, 420.0, 540.0, 700.0, 900.0, 1_150.0, 1_450.0, 1_850.0,
-    2_400.0, 3_100.0, 4_000.0, 5_200.0, 6_800.0, 9_000.0, 12_000.0, 16_000.0, 22_800.0,
+    2_400.0, 3_100.0, 4_000.0, 4_600.0, 5_200.0, 5_900.0, 6_800.0, 7_800.0, 9_000.0, 10_400.0, 12_000.0,
+    13_500.0, 16_000.0, 19_000.0, 22_800.0,
 ];
 
 /// A distribution of the length of an outage.
