@@ -7,6 +7,7 @@
 //! | `GET /v1/plan` | [`PlanInForce`], or `null` |
 //! | `GET /v1/explain` | [`Explanation`]; `Accept: text/plain` (or `?format=text`): the same as text |
 //! | `GET /v1/events?since=N` | NDJSON: one [`Event`] a line, those kept with `seq > N`, then as they happen; without `since`: from now on |
+//! | `GET /metrics` | what Prometheus reads, as text: `docs/metrics.md` |
 //! | `POST /v1/interrupt` | [`InterruptRequest`] in, [`CommandAnswer`] out |
 //! | `POST /v1/restore` | [`RestoreRequest`] in, [`CommandAnswer`] out |
 //!

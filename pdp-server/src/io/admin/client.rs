@@ -101,6 +101,18 @@ impl AdminClient {
         self.get("/v1/explain").await
     }
 
+    /// What Prometheus reads.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        let (status, octets) = self.ask(Method::GET, "/metrics", Bytes::new()).await?;
+        if status != StatusCode::OK {
+            return Err(refusal(status, &octets));
+        }
+        String::from_utf8(octets.into()).map_err(|error| ClientError::NotUnderstood(error.to_string()))
+    }
+
     /// Commands an interruption.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 pub mod client;
 mod events;
+pub mod metrics;
 mod server;
 
 use tokio::sync::{mpsc, oneshot};

@@ -21,7 +21,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use super::events::Next;
-use super::{AdminCall, AdminHandle};
+use super::{AdminCall, AdminHandle, metrics};
 use crate::api::{AvailabilityRequest, CommandAnswer, InterruptRequest, Problem, RestoreRequest};
 use crate::limits;
 
@@ -116,6 +116,7 @@ fn router(handle: AdminHandle) -> Router {
         .route("/v1/plan", get(plan))
         .route("/v1/explain", get(explain))
         .route("/v1/events", get(events))
+        .route("/metrics", get(metrics_text))
         .route("/v1/interrupt", post(interrupt))
         .route("/v1/restore", post(restore))
         .route("/v1/availability", post(availability))
@@ -155,6 +156,16 @@ async fn status(State(handle): State<AdminHandle>) -> Result<Response, Refused> 
         .await
         .ok_or_else(Refused::stopping)?;
     Ok(Json(status).into_response())
+}
+
+async fn metrics_text(State(handle): State<AdminHandle>) -> Result<Response, Refused> {
+    let status = handle
+        .ask(AdminCall::Status)
+        .await
+        .ok_or_else(Refused::stopping)?;
+    let text = metrics::render(&status)
+        .map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 
 async fn plan(State(handle): State<AdminHandle>) -> Result<Response, Refused> {
