@@ -159,3 +159,22 @@ fn caps_that_stay_and_caps_that_rise_fit_the_line_together() {
     rough(710_205, Matrix::Crossbar);
     rough(710_261, Matrix::Crossbar);
 }
+
+/// What runs on a server whose agent is lost is in no placement, and was left out of what its class was foretold.
+#[test]
+fn a_member_on_an_unreachable_server_counts_in_the_forecast_of_its_class() {
+    let mut c = ClusterSpec::new();
+    c.set("gold", 50, Some(900), 64).set("silver", 30, Some(300), 8);
+    for s in ["s1", "s2"] {
+        c.server(s, 100, 400, "A");
+        c.reserve(&format!("ups-{s}"), s, 20, 800);
+    }
+    c.line("bus", &["ups-s1", "ups-s2"], &["s1", "s2"], 800);
+    c.activity("ledger", "gold", "s1", 60, &[]);
+    c.activity("mail", "silver", "s2", 60, &[]);
+    c.servers[1].0.powered = Powered::Unreachable;
+    let plan = checked(&c.blackout().build(), Mode::Default);
+    // 20 Wh, less a tenth below the cut-off and 8 % in the inverter, at the full 400 W that such a server counts with.
+    let rides = ride(&plan, 30).unwrap();
+    assert!((149_000..=149_100).contains(&rides), "{rides}\n{plan}");
+}

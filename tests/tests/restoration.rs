@@ -79,6 +79,23 @@ fn lost_agent(agent: &str, killed_after: u64, seed: u64) -> Cluster {
     cluster
 }
 
+/// Plans around a server that nobody hears of are as good as any: the independent checker objects to none of them.
+#[test]
+fn what_is_planned_around_a_lost_agent_is_not_objected_to() {
+    let mut cluster = lost_agent("s2", 40_050, 1);
+    cluster
+        .run_until("the PDP has planned around it", 10 * MINUTE, |c| {
+            let Some(current) = c.pdp().unwrap().plan() else {
+                return false;
+            };
+            let mut refusals = current.plan.refusals.iter();
+            refusals.any(|r| r.subject.as_str() == "s2" && r.reason.contains("unreachable"))
+        })
+        .unwrap();
+    cluster.pass(10 * MINUTE).unwrap();
+    assert_eq!(cluster.violations(), Vec::<String>::new(), "{}", cluster.report());
+}
+
 /// A server whose agent is away, and on which something was shed, is no reason to call the others interrupted for ever.
 /// What it is owed is brought back when its agent is.
 #[test]

@@ -289,10 +289,15 @@ fn class_forecast(cluster: &Cluster<'_>, outcome: &Outcome, previous: Option<&Pl
         }
     }
     let mut first: Vec<Option<u64>> = vec![None; cluster.classes.len()];
-    for placement in &cluster.placements {
-        for end in placement.activities.iter().filter_map(|a| ends[*a]) {
-            let first = &mut first[placement.class];
-            *first = Some(first.map_or(end, |f| f.min(end)));
+    // Not the placements alone: a member on a server that is out of reach is none, and ends with that server's energy.
+    let members = cluster.snapshot.activities.iter().zip(&ends);
+    for (activity, end) in members.filter(|(activity, _)| activity.is_touchable()) {
+        let priority = activity
+            .set
+            .map(|set| cluster.snapshot.sets[set.0 as usize].priority);
+        let class = cluster.classes.iter().position(|c| Some(c.priority) == priority);
+        if let (Some(k), Some(end)) = (class, *end) {
+            first[k] = Some(first[k].map_or(end, |f| f.min(end)));
         }
     }
     let over = already_over(cluster, previous);
