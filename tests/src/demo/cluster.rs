@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use pdp_server::io::admin::AdminClient;
 use pep_agent::drivers::plant_link::PlantClient;
 use pep_agent::io::plant::config::PlantFile;
+use power_policy::plant::PlantConfig;
 
 use super::Options;
 use crate::capture::RecordingProxy;
@@ -19,13 +20,51 @@ use crate::process::{Program, program, wait_for};
 const WRITTEN_ADDRESS: &str = "127.0.0.1:3288";
 const LISTENS_WITHIN: Duration = Duration::from_secs(10);
 
-/// The running processes.
+/// A program that is asked to end when it is dropped, so that it can end what it has started.
+struct Process(Program);
+
+impl Process {
+    /// Waits for its socket.
+    async fn listens(&mut self, socket: &Path) -> Result<()> {
+        wait_for(
+            "a program's socket is there",
+            LISTENS_WITHIN,
+            async || match self.check_alive() {
+                Err(error) => Some(Err(error)),
+                Ok(()) => socket.exists().then_some(Ok(())),
+            },
+        )
+        .await?
+    }
+
+    fn check_alive(&mut self) -> Result<()> {
+        if let Some(status) = self.0.ended()? {
+            bail!("a program ended ({status}); {}", self.0.last_lines());
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self) {
+        if let Err(error) = self.0.terminate() {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The running processes. Fields are dropped from first to last: the plant first, which ends its agents.
 pub(super) struct Cluster {
-    plant_process: Program,
-    pdp_process: Program,
+    plant_process: Process,
+    pdp_process: Process,
     plant: PlantClient,
     admin: AdminClient,
     agents: usize,
+    config: PlantConfig,
     _proxy: Option<RecordingProxy>,
 }
 
@@ -42,9 +81,10 @@ impl Cluster {
         command
             .args(["run", "--config", "pdp.toml", "--clock-scale", &scale])
             .current_dir(&run);
-        let mut pdp_process = Program::start("pdp-server", &mut command, &run.join("pdp-server.log"))?;
+        let log = run.join("pdp-server.log");
+        let mut pdp_process = Process(Program::start("pdp-server", &mut command, &log)?);
         let socket = run.join("pdp.sock");
-        pdp_process.wait_until("its admin socket is there", LISTENS_WITHIN, || socket.exists())?;
+        pdp_process.listens(&socket).await?;
         let admin = AdminClient::new(&socket);
         let status = wait_for("the PDP answers", LISTENS_WITHIN, async || {
             admin.status().await.ok()
@@ -81,8 +121,9 @@ impl Cluster {
             .args(["plant", "--config", "plant.toml", "--clock-scale", &scale])
             .env("PATH", path)
             .current_dir(&run);
-        let mut plant_process = Program::start("the plant", &mut command, &run.join("plant.log"))?;
-        plant_process.wait_until("its socket is there", LISTENS_WITHIN, || file.socket.exists())?;
+        let log = run.join("plant.log");
+        let mut plant_process = Process(Program::start("the plant", &mut command, &log)?);
+        plant_process.listens(&file.socket).await?;
         let socket = file.socket.clone();
         let plant = wait_for("the plant answers", LISTENS_WITHIN, async || {
             PlantClient::connect(&socket, "demo").await.ok()
@@ -94,6 +135,7 @@ impl Cluster {
             plant,
             admin,
             agents: file.agents.len(),
+            config: file.plant,
             _proxy: proxy,
         })
     }
@@ -111,30 +153,22 @@ impl Cluster {
         self.agents
     }
 
+    /// The plant's file.
+    pub(super) fn plant_config(&self) -> &PlantConfig {
+        &self.config
+    }
+
     /// # Errors
     /// The PDP or the plant has ended.
     pub(super) fn check_alive(&mut self) -> Result<()> {
-        for process in [&mut self.plant_process, &mut self.pdp_process] {
-            if let Some(status) = process.ended()? {
-                anyhow::bail!("a program ended ({status}); {}", process.last_lines());
-            }
-        }
-        Ok(())
+        self.plant_process.check_alive()?;
+        self.pdp_process.check_alive()
     }
 
     /// Ends everything: the plant first, which ends its agents.
     pub(super) fn stop(&mut self) {
-        for process in [&mut self.plant_process, &mut self.pdp_process] {
-            if let Err(error) = process.terminate() {
-                eprintln!("{error:#}");
-            }
-        }
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        self.stop();
+        self.plant_process.stop();
+        self.pdp_process.stop();
     }
 }
 

@@ -7,6 +7,8 @@ mod cluster;
 pub mod plot;
 mod report;
 mod screen;
+mod stop;
+pub mod summary;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use power_policy::model::Phase;
 use self::cluster::Cluster;
 use self::report::{Outcome, Report};
 use self::screen::Screen;
+use self::stop::StopSignals;
 
 /// How the demo is run.
 #[derive(Debug, Clone)]
@@ -50,17 +53,31 @@ const RESTORE_WITHIN: Duration = Duration::from_secs(40);
 /// A program failed, or the run did not show what it has to show.
 pub async fn run(options: &Options) -> Result<()> {
     let began = Instant::now();
+    // Before anything is started: what is started must not outlive a stop in that very moment.
+    let mut stop = StopSignals::listen().context("signals")?;
     let mut screen = Screen::new(options.plain);
     screen.say("starting a plant, a PDP and the agents");
-    let mut cluster = Cluster::start(options).await?;
+    let mut cluster = tokio::select! {
+        cluster = Cluster::start(options) => match cluster {
+            Ok(cluster) => cluster,
+            Err(error) => return Err(stop.explain(error).await),
+        },
+        signal = stop.next() => return Err(stop::interrupted(signal)),
+    };
     let result = tokio::select! {
         result = ride(&mut cluster, &mut screen) => result,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; every process is ended")),
+        signal = stop.next() => Err(stop::interrupted(signal)),
     };
     screen.finish();
     let outcome = match result {
         Ok(outcome) => outcome,
         Err(error) => {
+            // A terminal's Ctrl-C goes to every program of the demo, and their ends may be seen first.
+            let error = stop.explain(error).await;
+            if error.is::<stop::Interrupted>() {
+                cluster.stop();
+                return Err(error);
+            }
             // What an engineer wants to see first.
             if let Ok(explanation) = cluster.admin().explain().await {
                 let _ = std::fs::write(options.report.join("explain.txt"), explanation.to_text());
@@ -169,6 +186,7 @@ async fn ride(cluster: &mut Cluster, screen: &mut Screen) -> Result<Outcome> {
     .await?;
 
     Ok(Outcome {
+        plant: cluster.plant_config().clone(),
         classes,
         at_return,
         unmanaged: *unmanaged,

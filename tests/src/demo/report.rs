@@ -8,12 +8,15 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use pdp_server::api::{Event, Status};
 use power_policy::plan::text::{Duration, Energy};
-use power_policy::plant::{ActivityReport, History, Ledger, UnmanagedRun};
+use power_policy::plant::{ActivityReport, History, Ledger, PlantConfig, UnmanagedRun};
 
 use super::plot;
+use super::summary::{Beside, ClassSummary, EnergySummary, Ride, Summary, TopClass, rides};
 
 /// What was measured.
 pub(super) struct Outcome {
+    /// The plant's file.
+    pub(super) plant: PlantConfig,
     /// Class of each activity.
     pub(super) classes: BTreeMap<String, u16>,
     /// Ride-throughs up to the return of the mains.
@@ -30,24 +33,9 @@ pub(super) struct Outcome {
     pub(super) events: Vec<Event>,
 }
 
-/// Ride-through of one class.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Ride {
-    /// Until its first member stopped.
-    first_millis: u64,
-    /// Until its last member stopped.
-    last_millis: u64,
-    /// Members that never stopped.
-    survived: usize,
-    /// Members that stopped without warning.
-    dirty: usize,
-    members: usize,
-}
-
 pub(super) struct Report {
     outcome: Outcome,
-    managed: BTreeMap<u16, Ride>,
-    own: BTreeMap<u16, Ride>,
+    summary: Summary,
 }
 
 /// Largest difference between the plant's ledger and what the agents metered, permille.
@@ -55,68 +43,19 @@ const METER_TOLERANCE_PERMILLE: u64 = 10;
 
 impl Report {
     pub(super) fn new(outcome: Outcome) -> Self {
-        let managed = rides(&outcome.at_return, &outcome.classes);
-        let own = rides(&outcome.unmanaged.activities, &outcome.classes);
-        Self {
-            outcome,
-            managed,
-            own,
-        }
+        let mut summary = summarise(&outcome);
+        summary.faults = faults(&summary);
+        Self { outcome, summary }
     }
 
     /// What speaks against the software; nothing if all is well.
-    pub(super) fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        let counts = self.outcome.status.counts;
-        if counts.violations > 0 {
-            faults.push(format!(
-                "the independent checker objected {} times",
-                counts.violations
-            ));
-        }
-        let residual = self.outcome.ledger.residual_millijoules();
-        if residual > Ledger::ROUNDING_MILLIJOULES {
-            faults.push(format!("the plant's ledger is off by {residual} mJ"));
-        }
-        let off = self.meter_difference_permille();
-        if off > METER_TOLERANCE_PERMILLE {
-            faults.push(format!("what the agents metered is off by {off} permille"));
-        }
-        for (class, ride) in &self.managed {
-            if ride.dirty > 0 {
-                faults.push(format!(
-                    "{} activities of class {class} lost power without a clean stop",
-                    ride.dirty
-                ));
-            }
-        }
-        if let Some((class, ride)) = self.managed.last_key_value() {
-            let own = self.own.get(class).copied().unwrap_or_default();
-            if ride.first_millis <= own.first_millis {
-                faults.push(format!(
-                    "the top class {class} rode through {}, no longer than each on its own ({})",
-                    Duration(ride.first_millis),
-                    Duration(own.first_millis)
-                ));
-            }
-        }
-        faults
-    }
-
-    fn meter_difference_permille(&self) -> u64 {
-        let metered: u64 = self
-            .outcome
-            .status
-            .reserves
-            .iter()
-            .map(|r| r.drawn_millijoules)
-            .sum();
-        let drawn = self.outcome.ledger.drawn_millijoules;
-        metered.abs_diff(drawn) * 1000 / drawn.max(1)
+    pub(super) fn faults(&self) -> &[String] {
+        &self.summary.faults
     }
 
     /// The closing table.
     pub(super) fn table(&self) -> String {
+        let summary = &self.summary;
         let mut out = String::new();
         // Writing to a String does not fail.
         let _ = writeln!(
@@ -128,58 +67,46 @@ impl Report {
             "  {:<8} {:>28}   {:>28}",
             "class", "this software", "each server on its own"
         );
-        for (class, ride) in self.managed.iter().rev() {
-            let own = self.own.get(class).copied().unwrap_or_default();
-            let _ = writeln!(
-                out,
-                "  {class:<8} {:>28}   {:>28}",
-                in_words(*ride),
-                in_words(own)
-            );
+        for class in &summary.classes {
+            let (here, alone) = (in_words(class.rides.here), in_words(class.rides.alone));
+            let _ = writeln!(out, "  {:<8} {here:>28}   {alone:>28}", class.priority);
         }
-        let managed = &self.outcome.ledger_at_return;
-        let own = &self.outcome.unmanaged.ledger;
+        let top = &summary.top;
+        let _ = writeln!(
+            out,
+            "  the top class: what came over lines from others' batteries lasted {}, {} of {}",
+            Duration(top.by_diversion_millis),
+            Energy(top.diverted_millijoules),
+            Energy(top.got_millijoules),
+        );
         let _ = writeln!(out, "\nenergy until the mains returned");
-        let mut row = |what: &str, here: u64, alone: u64| {
-            let (here, alone) = (Energy(here).to_string(), Energy(alone).to_string());
+        let (here, alone) = (&summary.energy.here, &summary.energy.alone);
+        let mut row = |what: &str, of: fn(&EnergySummary) -> u64| {
+            let (here, alone) = (Energy(of(here)).to_string(), Energy(of(alone)).to_string());
             let _ = writeln!(out, "  {what:<32} {here:>12}   {alone:>12}");
         };
-        row(
-            "drawn from batteries",
-            managed.drawn_millijoules,
-            own.drawn_millijoules,
-        );
-        row(
-            "served to activities",
-            managed.activities_millijoules,
-            own.activities_millijoules,
-        );
-        row(
-            "served to idle servers",
-            managed.idle_millijoules,
-            own.idle_millijoules,
-        );
-        row("lost (inverters, lines, boots)", lost(managed), lost(own));
-        row(
-            "left in batteries",
-            managed.left_millijoules,
-            own.left_millijoules,
-        );
-        let dirty = |rides: &BTreeMap<u16, Ride>| rides.values().map(|r| r.dirty).sum::<usize>();
+        row("drawn from batteries", |e| e.drawn_millijoules);
+        row("served to activities", |e| e.activities_millijoules);
+        row("served to idle servers", |e| e.idle_millijoules);
+        row("lost (inverters, lines, boots)", |e| e.lost_millijoules);
+        row("left in batteries", |e| e.left_millijoules);
+        let dirty = |of: fn(&Beside<Ride>) -> Ride| {
+            let rides = summary.classes.iter().map(|c| of(&c.rides).dirty);
+            rides.sum::<usize>()
+        };
         let _ = writeln!(
             out,
             "\nactivities that lost power without a clean stop: {} here, {} on their own",
-            dirty(&self.managed),
-            dirty(&self.own)
+            dirty(|r| r.here),
+            dirty(|r| r.alone)
         );
-        let counts = self.outcome.status.counts;
         let _ = writeln!(
             out,
             "{} plans, {} objections of the independent checker; ledger off by {} mJ of rounding; metered view off by {} ‰",
-            counts.plans,
-            counts.violations,
-            self.outcome.ledger.residual_millijoules(),
-            self.meter_difference_permille()
+            summary.plans,
+            summary.objections,
+            summary.ledger_residual_millijoules,
+            summary.meter_difference_permille()
         );
         out
     }
@@ -207,41 +134,113 @@ impl Report {
         }
         fs::write(folder.join("events.ndjson"), lines)?;
         fs::write(folder.join("table.txt"), self.table())?;
-        Ok(())
+        json("report.json", serde_json::to_value(&self.summary)?)
     }
 }
 
-fn lost(ledger: &Ledger) -> u64 {
-    ledger.inverter_loss_millijoules
-        + ledger.peukert_loss_millijoules
-        + ledger.line_loss_millijoules
-        + ledger.boot_millijoules
-        + ledger.halt_millijoules
+impl Summary {
+    fn meter_difference_permille(&self) -> u64 {
+        let (metered, drawn) = (self.metered_millijoules, self.drawn_millijoules);
+        metered.abs_diff(drawn) * 1000 / drawn.max(1)
+    }
 }
 
-fn rides(reports: &[ActivityReport], classes: &BTreeMap<String, u16>) -> BTreeMap<u16, Ride> {
-    let mut rides: BTreeMap<u16, Ride> = BTreeMap::new();
-    for report in reports {
-        let Some(class) = classes.get(&*report.activity) else {
-            continue;
-        };
-        let Some(first) = report.rides.first() else {
-            continue;
-        };
-        let ride = rides.entry(*class).or_insert(Ride {
-            first_millis: u64::MAX,
-            ..Ride::default()
-        });
-        ride.members += 1;
-        ride.first_millis = ride.first_millis.min(first.ride_through_millis);
-        ride.last_millis = ride.last_millis.max(first.ride_through_millis);
-        match &first.ended {
-            None => ride.survived += 1,
-            Some(stop) if !stop.clean => ride.dirty += 1,
-            Some(_) => {}
+fn summarise(outcome: &Outcome) -> Summary {
+    let here = rides(&outcome.at_return, &outcome.classes);
+    let alone = rides(&outcome.unmanaged.activities, &outcome.classes);
+    let of_alone = |class: u16| alone.get(&class).copied().unwrap_or_default();
+    let classes: Vec<ClassSummary> = here
+        .iter()
+        .rev()
+        .map(|(class, ride)| ClassSummary {
+            priority: *class,
+            rides: Beside {
+                here: *ride,
+                alone: of_alone(*class),
+            },
+        })
+        .collect();
+    let top = classes.first();
+    let of_top = |r: &&ActivityReport| {
+        let class = outcome.classes.get(&*r.activity);
+        class.is_some() && class == top.map(|t| &t.priority)
+    };
+    let members: Vec<&ActivityReport> = outcome.at_return.iter().filter(of_top).collect();
+    let gained_millis = top.map_or(0, |t| {
+        t.rides
+            .here
+            .first_millis
+            .saturating_sub(t.rides.alone.first_millis)
+    });
+    let top = TopClass::measure(
+        &members,
+        gained_millis,
+        &outcome.plant,
+        &outcome.history,
+        &outcome.ledger_at_return,
+    );
+    let metered = outcome.status.reserves.iter().map(|r| r.drawn_millijoules);
+    Summary {
+        classes,
+        top,
+        energy: Beside {
+            here: EnergySummary::of(&outcome.ledger_at_return),
+            alone: EnergySummary::of(&outcome.unmanaged.ledger),
+        },
+        plans: outcome.status.counts.plans,
+        objections: outcome.status.counts.violations,
+        ledger_residual_millijoules: outcome.ledger.residual_millijoules(),
+        ledger_rounding_millijoules: Ledger::ROUNDING_MILLIJOULES,
+        drawn_millijoules: outcome.ledger.drawn_millijoules,
+        metered_millijoules: metered.sum(),
+        faults: Vec::new(),
+    }
+}
+
+fn faults(summary: &Summary) -> Vec<String> {
+    let mut faults = Vec::new();
+    if summary.objections > 0 {
+        faults.push(format!(
+            "the independent checker objected {} times",
+            summary.objections
+        ));
+    }
+    let residual = summary.ledger_residual_millijoules;
+    if residual > summary.ledger_rounding_millijoules {
+        faults.push(format!("the plant's ledger is off by {residual} mJ"));
+    }
+    let off = summary.meter_difference_permille();
+    if off > METER_TOLERANCE_PERMILLE {
+        faults.push(format!("what the agents metered is off by {off} permille"));
+    }
+    for class in &summary.classes {
+        let (priority, dirty) = (class.priority, class.rides.here.dirty);
+        if dirty > 0 {
+            faults.push(format!(
+                "{dirty} activities of class {priority} lost power without a clean stop"
+            ));
         }
     }
-    rides
+    let Some(ClassSummary { priority, rides }) = summary.classes.first() else {
+        faults.push("nothing of any class ran when the mains failed".to_owned());
+        return faults;
+    };
+    let (here, alone) = (rides.here.first_millis, rides.alone.first_millis);
+    let by_own = summary.top.by_own_reserves_millis;
+    if here <= alone {
+        faults.push(format!(
+            "the top class {priority} rode through {}, no longer than each on its own ({})",
+            Duration(here),
+            Duration(alone)
+        ));
+    } else if here <= by_own {
+        faults.push(format!(
+            "the top class {priority} rode through {}, for which its own batteries were enough ({})",
+            Duration(here),
+            Duration(by_own)
+        ));
+    }
+    faults
 }
 
 fn in_words(ride: Ride) -> String {
