@@ -220,7 +220,7 @@ pub struct ReserveStatus {
     pub cutoff_millijoules: u64,
     /// Age of the last figure.
     pub age_millis: u64,
-    /// Drawn since the process started, as metered.
+    /// Drawn since it was first heard of, as metered; goes on over a restart of the PDP.
     pub drawn_millijoules: u64,
     /// Charged since then.
     pub charged_millijoules: u64,

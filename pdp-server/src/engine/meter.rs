@@ -1,6 +1,6 @@
 //! The metered view: energy that each reserve has given and taken, from the charges that its custodian reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -11,22 +11,7 @@ use power_policy::plan::text::Energy;
 use super::Engine;
 use super::event::EventKind;
 use super::facts::Role;
-
-/// What one reserve has given and taken.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Metered {
-    /// The last charge reported.
-    pub(super) last_millijoules: u64,
-    /// Drawn since this process has been watching.
-    pub(super) drawn_millijoules: u64,
-    /// Charged since then.
-    pub(super) charged_millijoules: u64,
-    /// `drawn_millijoules` when the interruption began.
-    pub(super) drawn_before_millijoules: u64,
-    /// The charge when the interruption began, and the lowest since.
-    pub(super) began_millijoules: u64,
-    pub(super) lowest_millijoules: u64,
-}
+use super::state::{Metered, Record};
 
 /// All reserves.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +22,14 @@ pub(super) struct Meter {
 }
 
 impl Meter {
+    /// Goes on from what was kept.
+    pub(super) fn resume(reserves: BTreeMap<Name, Metered>) -> Self {
+        Self {
+            reserves,
+            recovered_told: false,
+        }
+    }
+
     /// An interruption begins.
     pub(super) fn begin(&mut self) {
         self.recovered_told = false;
@@ -103,6 +96,18 @@ impl Engine {
             self.meter.recovered_told = true;
             let events = self.state.machine.handle(self.now, [Signal::ReservesRecovered]);
             self.machine_events(events);
+        }
+    }
+
+    /// Has the metered view kept, without reserves that no report names any more. Charges themselves are telemetry and
+    /// are not kept as they come.
+    pub(super) fn keep_metered(&mut self) {
+        let facts = self.peers.values().filter_map(|p| p.facts.as_deref());
+        let named: BTreeSet<&Name> = facts.flat_map(|f| &f.reserves).map(|r| &r.name).collect();
+        self.meter.reserves.retain(|name, _| named.contains(name));
+        if self.meter.reserves != self.state.metered {
+            let reserves = self.meter.reserves.clone();
+            self.record(Record::Metered { reserves });
         }
     }
 

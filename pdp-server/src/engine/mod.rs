@@ -126,7 +126,7 @@ impl Engine {
             view: View::default(),
             activity_peps: BTreeMap::new(),
             execution: Execution::default(),
-            meter: Meter::default(),
+            meter: Meter::resume(state.metered.clone()),
             alarms: Alarms::default(),
             outputs: VecDeque::new(),
             next_seq: (term << 32) | 1,
@@ -339,6 +339,7 @@ impl Engine {
 
     /// Keeps all of the state at once, so that what stands before it is history.
     fn checkpoint(&mut self) {
+        self.keep_metered();
         self.records_since_checkpoint = 0;
         let state = Box::new(self.state.clone());
         self.outputs

@@ -144,11 +144,13 @@ impl Engine {
         self.ended.clear();
         self.low.clear();
         self.meter.begin();
+        self.keep_metered();
         self.begin_tracks();
     }
 
     pub(super) fn end_interruption(&mut self) {
         self.tell_metered();
+        self.keep_metered();
         if !self.state.failures.0.is_empty() {
             self.record(Record::Forgiven);
         }

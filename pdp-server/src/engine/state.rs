@@ -85,6 +85,23 @@ pub struct CommandedPair {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failures(pub BTreeMap<String, u32>);
 
+/// What one reserve has given and taken, from the charges that its custodian reports, in millijoules.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metered {
+    /// The last charge reported.
+    pub last_millijoules: u64,
+    /// Drawn since the reserve was first heard of.
+    pub drawn_millijoules: u64,
+    /// Charged since then.
+    pub charged_millijoules: u64,
+    /// `drawn_millijoules` when the interruption began.
+    pub drawn_before_millijoules: u64,
+    /// The charge when the interruption began.
+    pub began_millijoules: u64,
+    /// The lowest charge since.
+    pub lowest_millijoules: u64,
+}
+
 /// Everything durable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -108,6 +125,10 @@ pub struct State {
     pub in_force: Option<InForce>,
     /// What each PEP was given.
     pub issued: BTreeMap<Name, Issued>,
+    /// What each reserve has given and taken when that was kept last. What it gave and took since then follows from the
+    /// next charge that is reported.
+    #[serde(default)]
+    pub metered: BTreeMap<Name, Metered>,
 }
 
 /// One change of [`State`]. The journal is a sequence of these.
@@ -211,6 +232,11 @@ pub enum Record {
         /// When.
         at: u64,
     },
+    /// What the reserves have given and taken so far. Kept with every plan and at each end of an interruption.
+    Metered {
+        /// All reserves.
+        reserves: BTreeMap<Name, Metered>,
+    },
     /// All of the state; what stands before it is history.
     Checkpoint {
         /// The state.
@@ -236,6 +262,7 @@ impl Record {
             Self::Issued { .. } => "issued",
             Self::Withdrawn { .. } => "withdrawn",
             Self::Released { .. } => "released",
+            Self::Metered { .. } => "metered",
             Self::Checkpoint { .. } => "checkpoint",
         }
     }
@@ -255,6 +282,7 @@ impl State {
             failures: Failures::default(),
             in_force: None,
             issued: BTreeMap::new(),
+            metered: BTreeMap::new(),
         }
     }
 
@@ -322,6 +350,7 @@ impl State {
                     p.released.push((*stage, *at));
                 }
             }
+            Record::Metered { reserves } => self.metered.clone_from(reserves),
             Record::Checkpoint { state } => *self = (**state).clone(),
         }
     }

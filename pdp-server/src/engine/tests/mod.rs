@@ -400,3 +400,43 @@ fn replaying_the_journal_gives_the_same_state() {
     assert_eq!((state.term, state.generation), (live.term, live.generation));
     assert_eq!(state.machine.phase(), live.machine.phase());
 }
+
+#[test]
+fn the_metered_view_goes_on_over_a_restart() {
+    let mut w = World::new(settings(), two_nodes());
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    w.pass(60_000);
+    let metered = |w: &World| -> Vec<(u64, u64)> {
+        let reserves = w.engine.status().reserves;
+        let drawn =
+            |r: &crate::api::ReserveStatus| (r.drawn_millijoules, r.drawn_in_interruption_millijoules);
+        reserves.iter().map(drawn).collect()
+    };
+    let began: Vec<u64> = two_nodes()
+        .iter()
+        .flat_map(|p| p.facts.reserves.iter().map(|r| r.charge_millijoules))
+        .collect();
+    let all = w.records.len();
+    w.restart(settings(), all);
+    // Nobody tells the new process anything; the reserves go on giving.
+    w.read();
+    for n in [name("a"), name("b")] {
+        w.connect(&n);
+    }
+    w.pass(10_000);
+    let left: Vec<u64> = w
+        .peps
+        .values()
+        .flat_map(|p| p.facts.reserves.iter().map(|r| r.charge_millijoules))
+        .collect();
+    let drawn: Vec<(u64, u64)> = began.iter().zip(&left).map(|(b, l)| (b - l, b - l)).collect();
+    assert!(drawn.iter().all(|(d, _)| *d > 0));
+    assert_eq!(metered(&w), drawn, "nothing that was drawn is forgotten");
+    w.mains(Mains::Present);
+    w.pass(600_000);
+    let told = w.kinds(EventKind::Metered);
+    assert_eq!(told.len(), 1);
+    let told = told[0].data["drawn_millijoules"].as_u64().unwrap();
+    assert!(told >= drawn.iter().map(|(d, _)| d).sum());
+}
