@@ -20,6 +20,8 @@ pub(super) struct StepState {
     pub(super) outcome: Option<Outcome>,
     /// When it counts as failed, once its stage is released.
     pub(super) deadline: Option<u64>,
+    /// Until when a new plan waits for it, once its stage is released: it moves a line.
+    pub(super) moves_until: Option<u64>,
     /// Nothing more is expected of it.
     pub(super) settled: bool,
 }
@@ -46,6 +48,7 @@ impl Execution {
                     kind: s.kind.clone(),
                     outcome: None,
                     deadline: None,
+                    moves_until: None,
                     settled: false,
                 }));
             }
@@ -155,11 +158,16 @@ impl Engine {
             .map(|(i, s)| (i, s.kind.clone()))
             .collect();
         for (i, kind) in kinds {
-            let deadline = at.saturating_add(self.limit_millis(&kind));
+            let limit = self.limit_millis(&kind);
+            let deadline = at.saturating_add(limit);
+            let line_limit = limit.saturating_sub(self.settings.slack_millis() / 5 * 4);
             let expected = self.is_expected(&self.execution.steps[i].pep, &kind);
             let step = &mut self.execution.steps[i];
             step.deadline = Some(deadline);
             step.settled = !is_awaited(&step.kind) || !expected;
+            if matches!(step.kind, StepKind::Divert { .. }) {
+                step.moves_until = Some(at.saturating_add(line_limit));
+            }
             if let StepKind::Activity {
                 activity,
                 server,
@@ -185,6 +193,18 @@ impl Engine {
                     if self.view.servers.get(server).is_some_and(|c| c.pep == *pep))
         });
         sources.is_armed(pep) && (sources.is_reachable(pep) || booting)
+    }
+
+    /// Until when lines may be moving, if any are. A plan that is made meanwhile would count on what they carried before,
+    /// and ask more of a reserve than it can give: lines switch in a moment, so that it is worth to wait for them.
+    pub(super) fn lines_move_until(&self) -> Option<u64> {
+        self.execution
+            .steps
+            .iter()
+            .filter(|s| !s.settled && self.is_known(&s.pep))
+            .filter_map(|s| s.moves_until)
+            .filter(|until| *until > self.now)
+            .max()
     }
 
     /// The plan in force is about to be replaced, and with it the rows that would tell of its outstanding diverts. They

@@ -9,16 +9,27 @@ use power_policy::model::{Name, Phase};
 use power_policy::plan::text::Energy;
 
 use super::Engine;
+use super::cluster::Charge;
 use super::event::EventKind;
-use super::facts::Role;
+use super::facts::{ReserveFact, Role};
 use super::state::{Metered, Record};
 
 /// All reserves.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Meter {
     pub(super) reserves: BTreeMap<Name, Metered>,
+    /// The reading that was taken last from each.
+    readings: BTreeMap<Name, Reading>,
     /// The machine has been told that the reserves have recovered.
     recovered_told: bool,
+}
+
+/// The power of a store at one time, as it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reading {
+    at: u64,
+    /// Out of the store; below zero while it charges.
+    milliwatts: i64,
 }
 
 impl Meter {
@@ -26,6 +37,7 @@ impl Meter {
     pub(super) fn resume(reserves: BTreeMap<Name, Metered>) -> Self {
         Self {
             reserves,
+            readings: BTreeMap::new(),
             recovered_told: false,
         }
     }
@@ -40,7 +52,12 @@ impl Meter {
         }
     }
 
-    fn take(&mut self, reserve: &Name, charge: u64) {
+    /// Takes a charge in, with the reading that it came with.
+    fn take(&mut self, reserve: &Name, charge: u64, reading: Option<Reading>) {
+        let before = match reading {
+            Some(now) => self.readings.insert(reserve.clone(), now),
+            None => None,
+        };
         let Some(m) = self.reserves.get_mut(reserve) else {
             let first = Metered {
                 last_millijoules: charge,
@@ -51,13 +68,20 @@ impl Meter {
             self.reserves.insert(reserve.clone(), first);
             return;
         };
-        if charge < m.last_millijoules {
-            m.drawn_millijoules += m.last_millijoules - charge;
-        } else {
-            m.charged_millijoules += charge - m.last_millijoules;
-        }
+        let gained = i128::from(charge) - i128::from(m.last_millijoules);
+        let turned = before
+            .zip(reading)
+            .and_then(|(before, now)| drawn_in_turn(before, now, gained));
+        let drawn = turned.unwrap_or_else(|| u64::try_from(-gained).unwrap_or(0));
+        let charged = u64::try_from(gained + i128::from(drawn)).unwrap_or(0);
+        m.drawn_millijoules = m.drawn_millijoules.saturating_add(drawn);
+        m.charged_millijoules = m.charged_millijoules.saturating_add(charged);
+        let turn = m.last_millijoules.saturating_sub(drawn);
         m.last_millijoules = charge;
-        m.lowest_millijoules = m.lowest_millijoules.min(charge);
+        // Between two readings it gives first and is charged then, or the other way round: then it was never so low.
+        let gave_first = before.is_some_and(|b| b.milliwatts > 0);
+        let lowest = if gave_first { turn.min(charge) } else { charge };
+        m.lowest_millijoules = m.lowest_millijoules.min(lowest);
     }
 
     /// Whether the reserves have regained half of what the interruption took.
@@ -69,11 +93,30 @@ impl Meter {
     }
 }
 
+/// What a store gave between two readings of which one found it giving and the other being charged; `None` for others.
+///
+/// The charge alone tells the difference of the two, so that at each return of the mains what was drawn since the last
+/// reading would be set off against what was charged. With d drawn at the power p and c charged at q: c - d is what it
+/// gained, and d / p + c / q the time between the readings.
+fn drawn_in_turn(before: Reading, now: Reading, gained_millijoules: i128) -> Option<u64> {
+    let (giving, charging) = match (before.milliwatts, now.milliwatts) {
+        (b, n) if b > 0 && n < 0 => (b, n),
+        (b, n) if b < 0 && n > 0 => (n, b),
+        _ => return None,
+    };
+    let (p, q) = (i128::from(giving), -i128::from(charging));
+    let millis = i128::from(now.at.saturating_sub(before.at));
+    // mW * ms / 1000 = mJ.
+    let drawn = (q * millis / 1000 - gained_millijoules) * p / (p + q);
+    u64::try_from(drawn.max(-gained_millijoules).max(0)).ok()
+}
+
 impl Engine {
-    /// Takes over the charges that a PEP is custodian of.
-    pub(super) fn meter_all(&mut self, pep: &Name) {
+    /// Takes over the charges that a PEP is custodian of. Where readings come, they alone are metered: a report of a
+    /// changed row tells no power.
+    pub(super) fn meter_all(&mut self, pep: &Name, from_readings: bool) {
         let Some(peer) = self.peers.get(pep) else { return };
-        let charges: Vec<(Name, u64)> = peer
+        let charges: Vec<(Name, Charge)> = peer
             .charges
             .iter()
             .filter(|(name, _)| self.view.reserves.get(*name).is_none_or(|c| c.pep == *pep))
@@ -85,11 +128,17 @@ impl Engine {
                 };
                 peer.facts.as_deref().is_some_and(custodian)
             })
-            .map(|(name, c)| (name.clone(), c.millijoules))
+            .map(|(name, c)| (name.clone(), *c))
             .collect();
         for (reserve, charge) in &charges {
-            self.meter.take(reserve, *charge);
-            self.tell_low(reserve, *charge);
+            let reading = charge.milliwatts.map(|output| Reading {
+                at: charge.at,
+                milliwatts: self.store_power(reserve, output),
+            });
+            if from_readings || reading.is_none() {
+                self.meter.take(reserve, charge.millijoules, reading);
+            }
+            self.tell_low(reserve, charge.millijoules);
         }
         let resting = matches!(self.phase(), Phase::MainsGood | Phase::Restoring);
         if resting && !self.meter.recovered_told && self.meter.is_recovered() {
@@ -97,6 +146,23 @@ impl Engine {
             let events = self.state.machine.handle(self.now, [Signal::ReservesRecovered]);
             self.machine_events(events);
         }
+    }
+
+    /// The power out of a store for a power at its output.
+    fn store_power(&self, reserve: &Name, output: i64) -> i64 {
+        if output <= 0 {
+            return output;
+        }
+        let efficiency = self
+            .reserve_fact(reserve)
+            .map_or(1000, |fact| fact.efficiency_permille);
+        output.saturating_mul(1000) / i64::from(efficiency.clamp(1, 1000))
+    }
+
+    fn reserve_fact(&self, reserve: &Name) -> Option<&ReserveFact> {
+        let custody = self.view.reserves.get(reserve)?;
+        let facts = self.peers.get(&custody.pep)?.facts.as_deref()?;
+        facts.reserves.iter().find(|r| r.name == *reserve)
     }
 
     /// Has the metered view kept, without reserves that no report names any more. Charges themselves are telemetry and
@@ -116,14 +182,9 @@ impl Engine {
         if self.phase() == Phase::Normal || self.low.contains(reserve) {
             return;
         }
-        let fact = self
-            .view
-            .reserves
-            .get(reserve)
-            .and_then(|c| self.peers.get(&c.pep))
-            .and_then(|p| p.facts.as_deref())
-            .and_then(|f| f.reserves.iter().find(|r| r.name == *reserve));
-        let Some(fact) = fact else { return };
+        let Some(fact) = self.reserve_fact(reserve) else {
+            return;
+        };
         let left = charge.saturating_sub(fact.cutoff_millijoules);
         let whole = fact.capacity_millijoules.saturating_sub(fact.cutoff_millijoules);
         if left <= whole / 10 {
@@ -150,5 +211,60 @@ impl Engine {
         );
         let data = json!({ "drawn_millijoules": sum, "reserves": drawn });
         self.event(EventKind::Metered, "", text, data);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESERVE: &str = "ups";
+
+    fn meter() -> Meter {
+        let mut meter = Meter::default();
+        meter.take(&name(), 500_000, None);
+        meter
+    }
+
+    fn name() -> Name {
+        Name::new(RESERVE).unwrap()
+    }
+
+    fn reading(at: u64, milliwatts: i64) -> Option<Reading> {
+        Some(Reading { at, milliwatts })
+    }
+
+    fn metered(meter: &Meter) -> (u64, u64) {
+        let m = meter.reserves[RESERVE];
+        (m.drawn_millijoules, m.charged_millijoules)
+    }
+
+    #[test]
+    fn what_is_charged_is_not_set_off_against_what_was_drawn_before() {
+        let mut meter = meter();
+        meter.take(&name(), 500_000, reading(0, 10_000));
+        // 20 s of 10 W out, then 10 s of 40 W in.
+        meter.take(&name(), 700_000, reading(30_000, -40_000));
+        assert_eq!(metered(&meter), (200_000, 400_000));
+        assert_eq!(meter.reserves[RESERVE].lowest_millijoules, 300_000);
+        // And back: 10 s of 40 W in, 20 s of 10 W out.
+        meter.take(&name(), 900_000, reading(60_000, 10_000));
+        assert_eq!(metered(&meter), (400_000, 800_000));
+        assert_eq!(meter.reserves[RESERVE].lowest_millijoules, 300_000);
+    }
+
+    #[test]
+    fn readings_that_do_not_fit_together_never_make_less_than_the_charges_tell() {
+        let mut meter = meter();
+        meter.take(&name(), 500_000, reading(0, 10_000));
+        // It fell by more than it can have given.
+        meter.take(&name(), 100_000, reading(1_000, -40_000));
+        assert!(metered(&meter).0 >= 400_000, "{:?}", metered(&meter));
+        let (drawn, charged) = metered(&meter);
+        assert_eq!(500_000 + charged - drawn, 100_000);
+        // It rose by more than it can have been charged with.
+        meter.take(&name(), 900_000, reading(2_000, 10_000));
+        let (drawn, charged) = metered(&meter);
+        assert_eq!(500_000 + charged - drawn, 900_000);
     }
 }

@@ -40,6 +40,9 @@ impl Engine {
         peer.synchronised = false;
         peer.lost_at = Some(self.now);
         let own = self.servers_of(pep);
+        let watched = self.peers.get(pep).and_then(|p| p.facts.as_deref());
+        let unseen = watched.map_or_else(Vec::new, |f| newly_seen(None, f));
+        self.touch_servers(&unseen);
         let switched_off = self.expect_off(pep, &own);
         self.touch_servers(&own);
         self.view_due.get_or_insert(self.now);
@@ -85,6 +88,8 @@ impl Engine {
         let own = self.servers_of(pep);
         self.expect_on(pep, &own, &facts);
         self.touch_servers(&own);
+        // What runs on a server whose agent is gone is known by who sees that server.
+        self.touch_servers(&newly_seen(before.as_deref(), &facts));
         let mut signals: Vec<Signal> = facts
             .domains
             .iter()
@@ -111,7 +116,7 @@ impl Engine {
         signals.push(Signal::Heard { pep: pep.clone() });
         let events = self.state.machine.handle(now, signals);
         self.machine_events(events);
-        self.meter_all(pep);
+        self.meter_all(pep, false);
         if first {
             self.joined(pep, &facts);
         }
@@ -124,7 +129,7 @@ impl Engine {
             return;
         };
         peer.take_readings(now, readings);
-        self.meter_all(pep);
+        self.meter_all(pep, true);
         self.heard(pep);
     }
 
@@ -155,4 +160,14 @@ impl Engine {
     pub(super) fn is_known(&self, pep: &Name) -> bool {
         self.peers.get(pep).is_some_and(|p| p.connected)
     }
+}
+
+/// Servers of others that a PEP sees on or off otherwise than before.
+fn newly_seen(before: Option<&PepFacts>, facts: &PepFacts) -> Vec<Name> {
+    let before: &[facts::ServerFact] = before.map_or(&[], |b| &b.servers);
+    let watched = facts.servers.iter().filter(|s| s.role == facts::Role::Witness);
+    watched
+        .filter(|s| !before.iter().any(|b| b.name == s.name && b.powered == s.powered))
+        .map(|s| s.name.clone())
+        .collect()
 }

@@ -11,8 +11,8 @@ pub(super) enum Urgency {
     Later,
     /// What is in force does not fit any more: nothing more of it is released.
     Soon,
-    /// The interruption itself has changed: it waits for nothing, not even for the bound on plans. The interruption
-    /// machine has its own against mains that flutters.
+    /// The interruption itself has changed: it waits for nothing but lines that are moving, not even for the bound on
+    /// plans. The interruption machine has its own against mains that flutters.
     Now,
 }
 
@@ -97,10 +97,11 @@ impl Engine {
     /// When the wish for a plan is due.
     pub(super) fn plan_time(&self) -> Option<u64> {
         let wish = self.plan_due.as_ref().filter(|w| !self.is_put_off(w))?;
-        Some(match wish.urgency {
+        let at = match wish.urgency {
             Urgency::Now => wish.at,
             Urgency::Soon | Urgency::Later => wish.at.max(self.budget.next(self.now)),
-        })
+        };
+        Some(at.max(self.lines_move_until().unwrap_or(0)))
     }
 
     /// Whether the wish for a plan is to be fulfilled now.

@@ -201,6 +201,55 @@ fn a_line_that_a_replaced_plan_was_switching_is_known_for_what_it_carries() {
 }
 
 #[test]
+fn a_plan_waits_for_lines_that_are_moving() {
+    let mut peps = rack();
+    peps[0].slow = true;
+    let mut w = World::new(settings(), peps);
+    w.pass(5_000);
+    let one = name("s1");
+    w.peps.get_mut(&one).unwrap().facts.domains[0].mains = Mains::Absent;
+    w.report(&one);
+    let switches = |w: &World| w.engine.lines_move_until().is_some();
+    assert!(switches(&w), "{}", w.log());
+    let before = w.engine.version().1;
+    // The domain is lost, while the rack still moves its lines.
+    w.mains(Mains::Absent);
+    w.pass(200);
+    assert_eq!(w.engine.version().1, before, "{}", w.log());
+    let slow = w.peps.get_mut(&name("rack")).unwrap();
+    slow.slow = false;
+    slow.work();
+    w.report(&name("rack"));
+    assert!(w.engine.version().1 > before, "{}", w.log());
+    let moved = w.records.iter().rposition(|r| matches!(r, Record::Joined { .. }));
+    let counted_on = w.records.iter().filter_map(|r| match r {
+        Record::Plan {
+            snapshot, in_force, ..
+        } if in_force.generation > before => Some(snapshot),
+        _ => None,
+    });
+    let first = counted_on.into_iter().next().unwrap();
+    assert!(moved.is_some());
+    assert!(
+        first.lines.iter().any(|l| !l.joined.is_empty()),
+        "the plan knows what the lines carry\n{}",
+        w.log()
+    );
+
+    // One that never tells is not waited for long.
+    let mut peps = rack();
+    peps[0].slow = true;
+    let mut w = World::new(settings(), peps);
+    w.pass(5_000);
+    w.peps.get_mut(&one).unwrap().facts.domains[0].mains = Mains::Absent;
+    w.report(&one);
+    let before = w.engine.version().1;
+    w.mains(Mains::Absent);
+    w.pass(3_000);
+    assert!(w.engine.version().1 > before, "{}", w.log());
+}
+
+#[test]
 fn a_server_that_dies_dirty_is_seen_off_and_brought_back() {
     let mut w = World::new(settings(), rack());
     w.pass(5_000);
@@ -214,6 +263,10 @@ fn a_server_that_dies_dirty_is_seen_off_and_brought_back() {
     }
     assert_eq!(powered(&w, "s2"), Powered::Unreachable);
     w.witness(&dead, Powered::OffSeen);
+    // At once, whoever reports what later: it is owed a start from now on.
+    for a in ["web", "job2"] {
+        assert!(w.engine.state().tracks[a].shed, "{a}\n{}", w.log());
+    }
     w.pass(30_000);
     assert_eq!(powered(&w, "s2"), Powered::OffSeen);
     w.mains_everywhere(Mains::Present);
