@@ -33,6 +33,18 @@ pub(super) struct Execution {
     pub(super) steps: Vec<StepState>,
     /// When the last result came, or the last stage was released: the start of delays.
     pub(super) last_at: u64,
+    /// Stops of plans that were replaced, which were released and of which nothing had been heard.
+    pub(super) unheard: Vec<UnheardStop>,
+}
+
+/// A stop that may have been begun, or not.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct UnheardStop {
+    pub(super) pep: Name,
+    /// What the agent holds when it has taken what replaced the plan: its rows tell of the stop from then on.
+    pub(super) generation: u64,
+    /// When nothing will be heard of it any more.
+    pub(super) until: u64,
 }
 
 impl Execution {
@@ -58,6 +70,7 @@ impl Execution {
             generation: in_force.generation,
             steps,
             last_at: in_force.made_at,
+            unheard: Vec::new(),
         }
     }
 
@@ -193,6 +206,52 @@ impl Engine {
                     if self.view.servers.get(server).is_some_and(|c| c.pep == *pep))
         });
         sources.is_armed(pep) && (sources.is_reachable(pep) || booting)
+    }
+
+    /// The stops of which nothing has been heard, now that a plan of this generation takes the place of the one in force.
+    pub(super) fn unheard_stops(&self, generation: u64) -> Vec<UnheardStop> {
+        let is_stop = |kind: &StepKind| {
+            matches!(
+                kind,
+                StepKind::Activity {
+                    verb: Verb::Stop | Verb::MoveOut,
+                    ..
+                }
+            )
+        };
+        let outstanding = self
+            .execution
+            .steps
+            .iter()
+            .filter(|s| is_stop(&s.kind) && !s.settled);
+        let new = outstanding.filter_map(|s| {
+            Some(UnheardStop {
+                pep: s.pep.clone(),
+                generation,
+                until: s.deadline?,
+            })
+        });
+        // An agent that has not even taken the plan before has still to tell of what was before that.
+        let old = self.execution.unheard.iter().filter(|s| self.is_awaited_from(s));
+        old.cloned().chain(new).collect()
+    }
+
+    /// Whether an agent may still tell of a stop.
+    fn is_awaited_from(&self, stop: &UnheardStop) -> bool {
+        let peer = self.peers.get(&stop.pep).filter(|p| p.connected);
+        let held = peer.and_then(|p| p.facts.as_deref()).map(|f| f.held.generation);
+        self.now < stop.until && held.is_some_and(|held| held < stop.generation)
+    }
+
+    /// Whether any agent may have begun a stop without our knowing.
+    pub(super) fn is_stop_unheard_of(&self) -> bool {
+        self.execution.unheard.iter().any(|s| self.is_awaited_from(s))
+    }
+
+    /// When the last of them is given up.
+    pub(super) fn next_unheard(&self) -> Option<u64> {
+        let awaited = self.execution.unheard.iter().filter(|s| self.is_awaited_from(s));
+        awaited.map(|s| s.until).min()
     }
 
     /// Until when lines may be moving, if any are. A plan that is made meanwhile would count on what they carried before,

@@ -261,6 +261,7 @@ impl Engine {
             self.next_check(),
             self.next_forgetting(),
             self.next_out_of_reach(),
+            self.next_unheard(),
             awaited,
         ]
         .into_iter()

@@ -359,7 +359,9 @@ impl Engine {
                 .unwrap_or_else(|| Slice::empty(plan.cause, plan.scope.clone()));
             self.issue(&pep, generation, slice);
         }
+        let unheard = self.unheard_stops(generation);
         self.execution = Execution::new(&in_force, &self.state.issued);
+        self.execution.unheard = unheard;
         self.tell_plan(generation, &plan, &violations, reason);
         if in_force.released_at(0).is_some() {
             self.start_deadlines(0, self.now);

@@ -185,6 +185,10 @@ impl Engine {
         if stage_waits || !made_now {
             return;
         }
+        // A stop that was released before the way back was planned may have been begun, and nobody has told of it yet.
+        if self.is_stop_unheard_of() {
+            return;
+        }
         // What nobody is there to start stays owed beyond the end: it is started when its agent is back.
         let owed = self.owed().any(|name| !self.is_out_of_reach(name));
         // A stop that was begun completes, whatever has been commanded since; what it ends is owed too.

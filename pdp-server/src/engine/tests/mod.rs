@@ -149,6 +149,61 @@ fn a_command_interrupts_and_restores_and_is_done_once() {
 }
 
 #[test]
+fn a_stop_that_was_on_its_way_when_a_restore_came_is_brought_back() {
+    let mut w = World::new(settings(), two_nodes());
+    w.pass(5_000);
+    let a = name("a");
+    w.give(Input::Command {
+        id: "1".to_owned(),
+        command: Command::Interrupt(Scope::Cluster),
+    });
+    w.far.insert(a.clone());
+    let is_stopped = |w: &World| {
+        w.mail.iter().any(|(sent, _)| {
+            let stages = sent.slice.stages.iter();
+            let released = stages.filter(|s| !s.local && s.order <= sent.released_stage);
+            released
+                .flat_map(|s| &s.steps)
+                .any(|s| s.kind.to_string().starts_with("stop batch-a"))
+        })
+    };
+    for _ in 0..600 {
+        if is_stopped(&w) {
+            break;
+        }
+        w.pass(100);
+        // All else comes through.
+        if !is_stopped(&w) {
+            w.deliver();
+            w.report(&a);
+        }
+    }
+    assert!(is_stopped(&w), "{}", w.log());
+    // The stop arrives, and its result is on its way back, when the restoration is commanded.
+    w.deliver();
+    assert!(!w.runs("batch-a"));
+    assert!(!w.engine.state().tracks["batch-a"].shed);
+    let told = Arc::new(w.peps[&a].facts.clone());
+    w.give(Input::Command {
+        id: "2".to_owned(),
+        command: Command::Restore,
+    });
+    w.pass(200);
+    w.give(Input::Facts {
+        pep: a.clone(),
+        facts: told,
+    });
+    w.far.clear();
+    w.deliver();
+    w.report(&a);
+    w.pass(300_000);
+    for name in ["db", "web", "batch-a", "batch-b"] {
+        assert!(w.runs(name), "{name}\n{}", w.log());
+    }
+    assert_eq!(w.engine.phase(), Phase::Normal, "{}", w.log());
+}
+
+#[test]
 fn an_unarmed_pep_is_planned_around_and_never_commanded() {
     let mut s = settings();
     s.peers.default_armed = false;

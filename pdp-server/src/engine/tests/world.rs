@@ -68,6 +68,10 @@ pub(super) struct World {
     pub(super) answers: Vec<(String, CommandOutcome, bool)>,
     /// Servers that boot, and when they are up.
     pub(super) booting: Vec<(u64, Name)>,
+    /// PEPs that the network is slow to: what was sent to them waits in `mail`.
+    pub(super) far: BTreeSet<Name>,
+    /// What is on its way to them, and whether it releases a stage.
+    pub(super) mail: Vec<(Assignment, bool)>,
 }
 
 impl World {
@@ -81,6 +85,8 @@ impl World {
             events: Vec::new(),
             answers: Vec::new(),
             booting: Vec::new(),
+            far: BTreeSet::new(),
+            mail: Vec::new(),
         };
         world.drain();
         let names: Vec<Name> = world.peps.keys().cloned().collect();
@@ -151,6 +157,8 @@ impl World {
                     outcome,
                     repeated,
                 } => self.answers.push((id, outcome, repeated)),
+                Output::Install(a) if self.far.contains(&a.pep) => self.mail.push((a, false)),
+                Output::Release(a) if self.far.contains(&a.pep) => self.mail.push((a, true)),
                 Output::Install(a) => {
                     assert!(
                         self.connected.contains(&a.pep),
@@ -175,6 +183,13 @@ impl World {
             });
             self.report(&pep);
             self.switch(&pep);
+        }
+    }
+
+    /// What is on its way arrives, and is carried out; what the PEPs say to it is on its way back.
+    pub(super) fn deliver(&mut self) {
+        for (a, is_release) in std::mem::take(&mut self.mail) {
+            self.peps.get_mut(&a.pep).unwrap().take(&a, is_release);
         }
     }
 
