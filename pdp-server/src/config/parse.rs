@@ -145,6 +145,8 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Config, ConfigError> {
         None => Name::new("pdp").map_err(|e| source.error(0..0, e.to_string()))?,
     };
     let (policy, report_period_is_given) = policy(&source, &root)?;
+    let cops = cops(&source, root.cops.as_ref())?;
+    check_report_period(&source, &root, cops.accounting_seconds)?;
     let integrity = integrity(&source, root.integrity.as_ref())?;
     let tls = tls(&source, root.tls.as_ref())?;
     let is_required = integrity.as_ref().is_some_and(|integrity| integrity.required)
@@ -166,7 +168,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Config, ConfigError> {
         facility_witnesses: witnesses(&source, &root)?,
         policy,
         report_period_is_given,
-        cops: cops(&source, root.cops.as_ref())?,
+        cops,
         integrity,
         tls,
     })
@@ -451,6 +453,29 @@ fn policy(source: &Source<'_>, root: &raw::Root) -> Result<(PowerPolicy, bool), 
         return Err(source.error(span, problem));
     }
     Ok((policy, p.report_period_seconds.is_some()))
+}
+
+/// What is three report periods old is stale: agents that report as often as they are asked to must not be.
+fn check_report_period(
+    source: &Source<'_>,
+    root: &raw::Root,
+    accounting_seconds: u16,
+) -> Result<(), ConfigError> {
+    let given = root
+        .policy
+        .as_ref()
+        .and_then(|p| p.report_period_seconds.as_ref());
+    let Some(given) = given else { return Ok(()) };
+    let least = u64::from(accounting_seconds).div_ceil(3);
+    if *given.get_ref() >= least {
+        return Ok(());
+    }
+    let problem = format!(
+        "{} is too short where figures come every {accounting_seconds} s \
+         (cops.accounting_seconds) and count as stale after three periods; expected at least {least}",
+        given.get_ref()
+    );
+    Err(source.error(given.span(), problem))
 }
 
 fn cops(source: &Source<'_>, raw: Option<&raw::Cops>) -> Result<Cops, ConfigError> {

@@ -225,6 +225,20 @@ fn the_report_period_follows_the_accounting_timer_and_the_clock_scale() {
 }
 
 #[test]
+fn a_report_period_that_would_make_every_figure_stale_is_refused() {
+    let with = |more: &str| parse("pdp.toml", &format!("{SMALLEST}{more}"));
+    let error = with("[policy]\nreport_period_seconds = 3").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "pdp.toml:9: policy.report_period_seconds: 3 is too short where figures come every 10 s \
+         (cops.accounting_seconds) and count as stale after three periods; expected at least 4"
+    );
+    with("[policy]\nreport_period_seconds = 4").unwrap();
+    with("[policy]\nreport_period_seconds = 3\n[cops]\naccounting_seconds = 9").unwrap();
+    with("[policy]\nreport_period_seconds = 3\n[cops]\naccounting_seconds = 10").unwrap_err();
+}
+
+#[test]
 fn the_first_peer_rule_that_covers_the_name_counts() {
     let more =
         "[[peer]]\nname = \"n-1\"\n[[peer]]\nname = \"n-*\"\narmed = true\n[peer_default]\nrefuse = true";

@@ -385,6 +385,7 @@ impl Node {
                 ..
             } => {
                 self.reporting.timer = accounting_timer;
+                self.compare_reading_period();
                 if !again {
                     self.events.push_back(NodeEvent::Accepted);
                     self.engine.set_connected(now.engine, true);

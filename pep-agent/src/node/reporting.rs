@@ -255,7 +255,21 @@ impl Node {
         }
     }
 
-    /// The active context is the one that is reported on, at the pace of the Accounting Timer or of this agent's file.
+    /// Says so where the PDP's Accounting Timer takes the place of this agent's own reading period.
+    pub(super) fn compare_reading_period(&mut self) {
+        let own = self.config.reading_interval;
+        let timer = self.reporting.timer.and_then(AccountingTimer::interval);
+        if let Some(timer) = timer.filter(|timer| *timer < own) {
+            self.warn(format!(
+                "the PDP wants readings every {} s: that counts, and not the {} s of this agent's file",
+                timer.as_secs_f64(),
+                own.as_secs_f64()
+            ));
+        }
+    }
+
+    /// The active context is the one that is reported on, at the pace of the Accounting Timer or of this agent's file,
+    /// whichever is the shorter; the session sends nothing sooner than the timer allows.
     pub(super) fn ask_for_accounting(&mut self, now: Now) {
         let active = self.contexts.active().unwrap_or(ContextKey::BASE);
         let has_links = !self.reporting.links.is_empty();
@@ -263,7 +277,9 @@ impl Node {
         let timer = self.reporting.timer.and_then(AccountingTimer::interval);
         let interval = match timer {
             Some(timer) if has_links => timer,
-            _ => self.config.reading_interval,
+            // The PDP takes for stale what is three of its periods old, so that rarer readings would look like silence.
+            Some(timer) => self.config.reading_interval.min(timer),
+            None => self.config.reading_interval,
         };
         let Some(handle) = self
             .contexts

@@ -438,6 +438,55 @@ fn e10_deleting_the_context_ends_its_policy_and_a_new_one_is_asked_for() {
     assert!(log.iter().any(|line| line.starts_with("REQ full ")), "{log:?}");
 }
 
+/// Reads a server, and connects with this reading period to a PDP with an Accounting Timer of 1 s.
+fn reads_every(reading: Duration) -> World {
+    let mut inventory = inventory();
+    inventory.servers.get_mut("srv1").unwrap().facts.simulated = true;
+    let mut world = World::of(inventory, true, None);
+    world.node.config.reading_interval = reading;
+    let reading = crate::engine::facts::ServerReading {
+        powered: power_policy::model::Powered::On,
+        milliwatts: Some(123_000),
+    };
+    world.node.observe(
+        world.now,
+        world.now.engine,
+        Observation::Server(name("srv1"), reading),
+    );
+    world.pdp.acct = Some(AccountingTimer(1));
+    world.connect();
+    world.log();
+    world
+}
+
+/// The PDP takes for stale what is three of its periods old.
+#[test]
+fn readings_are_no_rarer_than_the_pdp_takes_them_for_fresh_c_2_2_15_03() {
+    let mut world = reads_every(Duration::from_secs(60));
+    for _ in 0..3 {
+        world.pass(1_000);
+        assert_eq!(world.log(), ["RPT accounting 1"]);
+    }
+    let warned = world.events.iter().filter_map(|event| match event {
+        NodeEvent::Warned(text) => Some(text.as_str()),
+        _ => None,
+    });
+    let warned: Vec<&str> = warned.collect();
+    assert_eq!(
+        warned,
+        ["the PDP wants readings every 1 s: that counts, and not the 60 s of this agent's file"]
+    );
+}
+
+#[test]
+fn a_reading_period_within_the_accounting_timer_is_nothing_to_warn_of() {
+    let mut world = reads_every(Duration::from_secs(1));
+    world.pass(1_000);
+    assert_eq!(world.log(), ["RPT accounting 1"]);
+    let warned = |event: &NodeEvent| matches!(event, NodeEvent::Warned(_));
+    assert!(!world.events.iter().any(warned), "{:?}", world.events);
+}
+
 #[test]
 fn e11_readings_go_at_the_pdps_pace_and_what_it_selects() {
     let mut inventory = inventory();
