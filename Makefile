@@ -5,18 +5,28 @@
 #   make bench   speed, and the planner's quality beside bounds and baselines; writes report/bench/
 #   make fuzz    every fuzz target for FUZZ_SECONDS each (default 30)
 #   make deps    what the tests need from Debian's packages
+#   make debs    Debian packages of both programs; writes target/debian/
 #   make lint    formatting, clippy, documentation
 
 FUZZ_SECONDS ?= 30
 CARGO ?= cargo
 
-.PHONY: demo test bench fuzz deps lint
+# What `make debs` packs, and where the packages go; the tests pack what they have built anyway.
+DEBS_PROFILE ?= release
+DEBS_FOLDER ?= target/debian
+DEBS_REVISION ?= 1
+CARGO_DEB_VERSION := 3.8.0
+CARGO_DEB := target/tools/$(CARGO_DEB_VERSION)/bin/cargo-deb
+# The folder below target/ where Cargo puts a profile's programs.
+DEBS_BUILT := target/$(if $(filter dev,$(DEBS_PROFILE)),debug,$(DEBS_PROFILE))
+
+.PHONY: demo test bench fuzz deps debs debs-of-built lint
 
 demo:
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) run --locked --quiet --package system-tests --bin demo -- --report report/demo
 
-test: deps lint
+test: deps lint $(CARGO_DEB)
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
 
@@ -33,3 +43,20 @@ fuzz:
 
 deps:
 	tests/deps.sh
+
+$(CARGO_DEB):
+	$(CARGO) install --locked --quiet --root target/tools/$(CARGO_DEB_VERSION) --version $(CARGO_DEB_VERSION) cargo-deb
+
+debs:
+	$(CARGO) build --locked --profile $(DEBS_PROFILE) --package pdp-server --package pep-agent --bins
+	$(MAKE) debs-of-built
+
+debs-of-built: $(CARGO_DEB)
+	mkdir -p $(DEBS_FOLDER)
+	set -e; for package in pdp-server pep-agent; do \
+	  made=target/packaging/$$package; rm -rf $$made; mkdir -p $$made/man; \
+	  $(DEBS_BUILT)/$$package man-pages $$made/man; \
+	  for shell in bash zsh fish; do $(DEBS_BUILT)/$$package completions $$shell > $$made/$$shell; done; \
+	  $(CARGO_DEB) --no-build --quiet --profile $(DEBS_PROFILE) --package $$package \
+	    --deb-revision $(DEBS_REVISION) --output $(DEBS_FOLDER)/; \
+	done

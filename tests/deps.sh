@@ -13,6 +13,11 @@ needs=(
   "upsrw:nut-client"              # sets the dummy's variables
   "promtool:prometheus"           # judges the metrics and the alert rules
   "dbus-daemon:dbus-daemon"       # a bus for a stand-in of systemd
+  "dpkg-deb:dpkg"                 # installs our own packages
+  "adduser:adduser"               # which they depend on
+  "systemd-analyze:systemd"       # judges their units
+  "setpriv:util-linux"            # runs a unit's command line as its user
+  "unshare:util-linux"            # and all that where nothing stays
 )
 missing=()
 for need in "${needs[@]}"; do

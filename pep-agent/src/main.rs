@@ -1,17 +1,18 @@
 //! The agent's program.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use pep_agent::io::check::{self, CheckArgs};
 use pep_agent::io::discover::{self, DiscoverArgs};
 use pep_agent::io::operator::{self, OperatorArgs, StatusArgs};
 use pep_agent::io::plant::{self, PlantArgs};
 use pep_agent::io::run::{self, RunArgs};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The policy enforcement point on a node (experimental: its client-type is from the private-use range)
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "pep-agent", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -33,6 +34,17 @@ enum Command {
     Discover(DiscoverArgs),
     /// Run a simulated plant, and the agents on its servers
     Plant(PlantArgs),
+    /// Print what completes this program's command lines in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages of this program and its commands
+    ManPages {
+        /// The folder, which is there
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -69,6 +81,15 @@ fn main() -> ExitCode {
             Command::Plant(args) => plant::run(args)
                 .await
                 .map_err(|e| (e.to_string(), e.exit_status())),
+            Command::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(*shell, &mut Cli::command(), "pep-agent", &mut script);
+                std::io::stdout()
+                    .write_all(&script)
+                    .map_err(|e| (format!("printing: {e}"), 1))
+            }
+            Command::ManPages { folder } => clap_mangen::generate_to(Cli::command(), folder)
+                .map_err(|e| (format!("{}: {e}", folder.display()), 1)),
         }
     });
     match ended {

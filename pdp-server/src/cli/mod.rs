@@ -9,6 +9,7 @@
 // Reading the configuration and talking to a PDP is IO; what is said is made in `table`.
 #![allow(clippy::disallowed_methods)]
 
+mod manual;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -125,6 +126,17 @@ enum Subcommands {
         #[command(flatten)]
         id: CommandId,
     },
+    /// Print what completes this program's command lines in a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages of this program and its commands.
+    ManPages {
+        /// The folder, which is there.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
 }
 
 /// Which client-type is meant.
@@ -235,6 +247,14 @@ fn dispatch(command: Subcommands) -> Result<ExitCode> {
         Subcommands::Restore { place, id } => ask(place, async move |client| {
             Ok(answer(&client.restore(&id.text()).await?))
         }),
+        Subcommands::Completions { shell } => {
+            manual::completions(shell)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Subcommands::ManPages { folder } => {
+            manual::pages(&folder)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
