@@ -1,6 +1,6 @@
 //! No dirty stop (invariant 3): a stop is graceful or it did not happen.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::electricity::permille;
 use super::run::{Loss, Outcome};
@@ -84,68 +84,131 @@ fn spare(snapshot: &Snapshot, loads: &[u64]) -> Vec<f64> {
         .collect()
 }
 
-/// Upper bounds of what a server can get, as if nobody else were there.
+/// Upper bounds of what a server can get, as if nobody else were there. A reserve counts once, however many lines it feeds
+/// into, and not again over a line for a server that it feeds itself.
 struct Reach<'a> {
     snapshot: &'a Snapshot,
-    own: Vec<(f64, f64)>,
+    /// By reserve: energy, and watts beyond the load of its own servers.
+    gives: Vec<(f64, f64)>,
+    /// By server: the reserves that feed it.
+    own: Vec<Vec<usize>>,
     by_server: Vec<Vec<usize>>,
-    /// By line: energy at its input, watts at its input at once.
-    lines: Vec<(f64, f64)>,
+    /// By line: the reserves that it can take from.
+    members: Vec<Vec<usize>>,
+    /// By list of lines: energy and watts of all their reserves together.
+    together: BTreeMap<Vec<usize>, (f64, f64)>,
 }
 
 impl<'a> Reach<'a> {
     fn new(snapshot: &'a Snapshot, spare: &[f64]) -> Self {
-        let mut own = vec![(0.0, 0.0); snapshot.servers.len()];
-        for reserve in &snapshot.reserves {
+        let mut own = vec![Vec::new(); snapshot.servers.len()];
+        let mut gives = Vec::with_capacity(snapshot.reserves.len());
+        for (r, reserve) in snapshot.reserves.iter().enumerate() {
             let usable = reserve.usable_millijoules() as f64;
+            gives.push(if usable > 0.0 {
+                (usable, spare[r])
+            } else {
+                (0.0, 0.0)
+            });
             for s in reserve.feeds.iter().filter(|_| usable > 0.0) {
-                own[s.0 as usize].0 += usable;
-                own[s.0 as usize].1 += reserve.max_discharge_milliwatts as f64;
+                own[s.0 as usize].push(r);
             }
         }
         let mut by_server = vec![Vec::new(); snapshot.servers.len()];
-        let mut lines = Vec::with_capacity(snapshot.lines.len());
+        let mut members = Vec::with_capacity(snapshot.lines.len());
         for (l, line) in snapshot.lines.iter().enumerate() {
             let able = line.armed && line.state != LineState::Fault;
             for s in line.servers.iter().filter(|_| able) {
                 by_server[s.0 as usize].push(l);
             }
-            let members = line.reserves.iter().map(|r| r.0 as usize).filter(|r| {
+            let list = line.reserves.iter().map(|r| r.0 as usize).filter(|r| {
                 let reserve = &snapshot.reserves[*r];
                 let usable = !matches!(reserve.state, ReserveState::Fault | ReserveState::Unknown);
                 reserve.armed && usable && reserve.simulated == line.simulated
             });
-            let (mut energy, mut watts) = (0.0, 0.0);
-            for r in members {
-                let usable = snapshot.reserves[r].usable_millijoules() as f64;
-                energy += usable;
-                watts += if usable > 0.0 { spare[r] } else { 0.0 };
-            }
-            lines.push((energy, watts.min(line.max_milliwatts as f64)));
+            members.push(list.collect::<Vec<usize>>());
+        }
+        for list in &mut members {
+            list.sort_unstable();
+            list.dedup();
         }
         Self {
             snapshot,
+            gives,
             own,
             by_server,
-            lines,
+            members,
+            together: BTreeMap::new(),
         }
+    }
+
+    /// Energy and watts of the reserves of these lines, each reserve once, at the lines' inputs.
+    fn together(&mut self, lines: Vec<usize>) -> (f64, f64) {
+        if let Some(known) = self.together.get(&lines) {
+            return *known;
+        }
+        let reserves: BTreeSet<usize> = lines
+            .iter()
+            .flat_map(|l| self.members[*l].iter().copied())
+            .collect();
+        let sum = reserves.iter().fold((0.0, 0.0), |(energy, watts), r| {
+            (energy + self.gives[*r].0, watts + self.gives[*r].1)
+        });
+        self.together.insert(lines, sum);
+        sum
+    }
+
+    /// The same without the server's own reserves.
+    fn of_others(&mut self, server: usize, lines: &[usize]) -> (f64, f64) {
+        let (mut energy, mut watts) = self.together(lines.to_vec());
+        for r in &self.own[server] {
+            if lines.iter().any(|l| self.members[*l].binary_search(r).is_ok()) {
+                energy -= self.gives[*r].0;
+                watts -= self.gives[*r].1;
+            }
+        }
+        (energy.max(0.0), watts.max(0.0))
     }
 
     /// Energy and watts at the server's input.
     fn of(&mut self, server: usize) -> (f64, f64) {
-        let (mut energy, mut watts) = self.own[server];
-        for l in &self.by_server[server] {
-            let line = &self.snapshot.lines[*l];
-            let factor = permille(line.efficiency_permille);
-            energy += self.lines[*l].0 * factor;
-            let joined = line.joined.iter().any(|j| j.server.0 as usize == server);
-            // A line that takes longer than the power supply holds comes too late for a server with nothing else.
-            if joined {
-                watts += line.max_milliwatts as f64 * factor;
-            } else if line.switch_millis <= HOLD_UP_MILLIS {
-                watts += self.lines[*l].1 * factor;
-            }
+        let (mut energy, mut watts) = (0.0, 0.0);
+        for r in &self.own[server] {
+            let reserve = &self.snapshot.reserves[*r];
+            energy += self.gives[*r].0;
+            watts += reserve.max_discharge_milliwatts as f64;
         }
+        let lines = self.by_server[server].clone();
+        let best = |lines: &[usize]| {
+            let factors = lines
+                .iter()
+                .map(|l| permille(self.snapshot.lines[*l].efficiency_permille));
+            factors.fold(0.0, f64::max)
+        };
+        // A line that takes longer than the power supply holds comes too late for a server with nothing else.
+        let joined = |l: &usize| {
+            let joined = &self.snapshot.lines[*l].joined;
+            joined.iter().any(|j| j.server.0 as usize == server)
+        };
+        let quick: Vec<usize> = lines
+            .iter()
+            .copied()
+            .filter(|l| !joined(l) && self.snapshot.lines[*l].switch_millis <= HOLD_UP_MILLIS)
+            .collect();
+        for l in lines.iter().filter(|l| joined(l)) {
+            let line = &self.snapshot.lines[*l];
+            watts += line.max_milliwatts as f64 * permille(line.efficiency_permille);
+        }
+        let (best_of_all, best_of_quick) = (best(&lines), best(&quick));
+        energy += self.of_others(server, &lines).0 * best_of_all;
+        // Both what the lines pass one by one and what their reserves have together bound what arrives.
+        let mut passed = 0.0;
+        for l in &quick {
+            let line = &self.snapshot.lines[*l];
+            let given = self.of_others(server, std::slice::from_ref(l)).1;
+            passed += given.min(line.max_milliwatts as f64) * permille(line.efficiency_permille);
+        }
+        watts += passed.min(self.of_others(server, &quick).1 * best_of_quick);
         (energy, watts)
     }
 }

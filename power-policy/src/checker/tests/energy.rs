@@ -37,6 +37,31 @@ fn no_dirty_stop_for_want_of_watts() {
 }
 
 #[test]
+fn watts_that_two_lines_share_excuse_a_loss_only_if_they_do_not_suffice() {
+    // g draws 250 W and its reserve is dead; u-l has to carry the 280 W of l too, and two lines lead from it to g.
+    let objected = |of_reserve: u64, of_each_line: u64| {
+        let (mut s, mut p) = (snapshot(), plan());
+        s.reserves[0].charge_millijoules = s.reserves[0].cutoff_millijoules;
+        s.reserves[1].max_discharge_milliwatts = of_reserve * 1_000;
+        s.lines[0].max_milliwatts = of_each_line * 1_000;
+        let mut other = s.lines[0].clone();
+        other.name = name("tie-2");
+        s.lines.push(other);
+        p.stages.clear();
+        check(&s, &p, &PowerPolicy::default())
+            .iter()
+            .any(|v| v.invariant == Invariant::DirtyStop && v.subject == "g")
+    };
+    // 220 W are spare, over one line or two: 209 W arrive.
+    assert!(!objected(500, 450));
+    // 280 W are spare: 266 W arrive, over either line or half over each.
+    assert!(objected(560, 450));
+    assert!(objected(560, 140));
+    // Of 120 W on each line 228 W arrive.
+    assert!(!objected(560, 120));
+}
+
+#[test]
 fn a_server_is_not_left_dark_while_a_line_switches() {
     // g has no reserve of its own and hangs on the tie. To take it off and join it again breaks its feed for longer
     // than its power supply holds; a parallel line makes before it breaks.
@@ -105,8 +130,8 @@ fn what_no_plan_could_have_saved_is_no_plans_fault() {
 fn what_falls_short_together_must_be_said() {
     let mut s = snapshot();
     for r in &mut s.reserves {
-        // Each alone could end cleanly with both, not both.
-        r.charge_millijoules = 38 * KILOJOULE;
+        // 5.3 kJ can reach either server. g would need 4.0 kJ for a clean end and l 4.2 kJ: one of them could have it.
+        r.charge_millijoules = 39 * KILOJOULE;
     }
     let p = plan();
     found(Invariant::DirtyStop, &s, &p, &PowerPolicy::default());
