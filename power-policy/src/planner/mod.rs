@@ -42,7 +42,7 @@ use care::Care;
 use decide::Decision;
 use hold_back::margin_seconds;
 use prepare::{Cluster, Supply, seconds, whole};
-use rehearsal::{Conditions, Controller, Outcome, Reading};
+use rehearsal::{Conditions, Controller, Outcome, Reading, Strain};
 use script::Script;
 
 /// Most rehearsals after the first; each takes more care where something was lost in the one before.
@@ -148,10 +148,16 @@ impl Draft {
             new
         };
         let lost = further(&nominal);
-        // Later is not always worse: one stage waits for another.
+        // Worse is not always worse: one stage waits for another, and a charge that falls faster trips the next one sooner.
         let mut strained = Vec::new();
-        for late in [seconds(cluster.policy.hold_back_millis), margin_seconds(cluster)] {
-            strained.extend(further(&run(Controller::Alive, Some(late))));
+        let hold_back = seconds(cluster.policy.hold_back_millis);
+        for (late, undeclared) in [
+            (hold_back, true),
+            (hold_back, false),
+            (margin_seconds(cluster), true),
+        ] {
+            let strain = Strain { late, undeclared };
+            strained.extend(further(&run(Controller::Alive, Some(strain))));
         }
         // A host that must stay up may go down idle with its reserve: cut off near that end it breaks off in its halt.
         let may_break_off: Vec<usize> = nominal

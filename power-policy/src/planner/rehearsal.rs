@@ -24,12 +24,21 @@ pub(super) enum Controller {
     GoneAtFirstWait,
 }
 
+/// What is worse than the plan says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Strain {
+    /// Thresholds are seen so many seconds late.
+    pub(super) late: f64,
+    /// Stops and halts take the margin that is set aside for them also where no energy is declared for them, and not
+    /// only where one is.
+    pub(super) undeclared: bool,
+}
+
 /// How the plan is run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Conditions {
     pub(super) controller: Controller,
-    /// Thresholds are seen so many seconds late, and stops and halts take the margin that is set aside for them.
-    pub(super) strained: Option<f64>,
+    pub(super) strained: Option<Strain>,
     /// Every server loses its mains at the beginning.
     pub(super) all_lost: bool,
 }
@@ -205,8 +214,8 @@ struct Run<'r, 'p, 'a, 'c> {
     cluster: &'a Cluster<'c>,
     conditions: Conditions,
     late: u64,
-    /// Part of a stop's power that comes on top.
-    extra: f64,
+    /// Part of the power of a stop or halt that comes on top, where its energy is declared and where it is not.
+    extra: (f64, f64),
     electricity: Electricity<'a, 'c>,
     /// Servers that each activity runs on, and whether it is ending there.
     places: Vec<Vec<(usize, bool)>>,
@@ -253,9 +262,12 @@ impl<'r, 'p, 'a, 'c> Run<'r, 'p, 'a, 'c> {
         electricity.keep_history();
         let policy = cluster.policy;
         let beyond = f64::from(policy.hold_back_permille.max(1_000)) / 1_000.0 - 1.0;
-        let (late, extra) = match conditions.strained {
-            Some(late) => (micros(late), beyond),
-            None => (0, 0.0),
+        let (late, declared, undeclared) = match conditions.strained {
+            Some(strain) => {
+                let undeclared = if strain.undeclared { beyond } else { 0.0 };
+                (micros(strain.late), beyond, undeclared)
+            }
+            None => (0, 0.0, 0.0),
         };
         let local = if conditions.controller == Controller::Alive {
             &[][..]
@@ -274,7 +286,7 @@ impl<'r, 'p, 'a, 'c> Run<'r, 'p, 'a, 'c> {
             cluster,
             conditions,
             late,
-            extra,
+            extra: (declared, undeclared),
             electricity,
             places: vec![Vec::new(); snapshot.activities.len()],
             by_server: vec![Vec::new(); snapshot.servers.len()],
@@ -306,6 +318,15 @@ impl<'r, 'p, 'a, 'c> Run<'r, 'p, 'a, 'c> {
             }
         }
         run
+    }
+
+    /// Part of the power of a stop or halt that comes on top, by the energy that is declared for it.
+    fn extra(&self, declared_millijoules: u64) -> f64 {
+        if declared_millijoules > 0 {
+            self.extra.0
+        } else {
+            self.extra.1
+        }
     }
 
     fn runs_on(&self, activity: usize, server: usize) -> bool {
@@ -496,7 +517,7 @@ impl<'r, 'p, 'a, 'c> Run<'r, 'p, 'a, 'c> {
         let end = now.saturating_add(span);
         let draw = model.draw_milliwatts as f64;
         let power = ratio(model.stop_millijoules as f64 * 1_000.0, model.stop_millis as f64).max(draw);
-        let more = power * (1.0 + self.extra) - draw;
+        let more = power * (1.0 + self.extra(model.stop_millijoules)) - draw;
         if more > 0.0 && span > 0 {
             self.electricity.change_load(server, more, 0);
             self.electricity.change_load(server, -more, span);
@@ -553,7 +574,8 @@ impl<'r, 'p, 'a, 'c> Run<'r, 'p, 'a, 'c> {
                 self.halting[server] = true;
                 let node = &self.cluster.nodes[server];
                 let power = ratio(node.halt_energy, node.halt_seconds).max(node.idle);
-                let more = power * (1.0 + self.extra) - node.idle;
+                let declared = self.cluster.snapshot.servers[server].halt_millijoules;
+                let more = power * (1.0 + self.extra(declared)) - node.idle;
                 if more > 0.0 {
                     self.electricity.change_load(server, more, 0);
                 }
