@@ -178,3 +178,40 @@ fn a_member_on_an_unreachable_server_counts_in_the_forecast_of_its_class() {
     let rides = ride(&plan, 30).unwrap();
     assert!((149_000..=149_100).contains(&rides), "{rides}\n{plan}");
 }
+
+/// The plan for the cluster of this seed with every fifth reserve at its cut-off, behind quick lines.
+#[track_caller]
+fn dead(seed: u64, matrix: Matrix, mode: Mode) -> Plan {
+    let mut spec = generate(&traits(seed, matrix, false));
+    for reserve in spec.reserves.iter_mut().skip(1).step_by(5) {
+        reserve.0.charge_millijoules = reserve.0.cutoff_millijoules;
+    }
+    checked(&spec.build(), mode)
+}
+
+/// Where no energy is declared for a stop, the checker has none on top of it, and what came after was not as rehearsed.
+#[test]
+fn a_halt_has_its_margin_whether_or_not_earlier_stops_took_theirs() {
+    dead(720_034, Matrix::Crossbar, Mode::Survive);
+    dead(720_059, Matrix::RackAndTie, Mode::Survive);
+    dead(720_617, Matrix::Crossbar, Mode::Default);
+    dead(720_834, Matrix::Crossbar, Mode::Default);
+    dead(720_845, Matrix::RackAndTie, Mode::Survive);
+}
+
+/// 274 W are to spare next door, and 260 W arrive of them, which is what the server draws: no headroom fits in there.
+#[test]
+fn a_server_with_nothing_of_its_own_is_carried_without_headroom_where_there_is_none() {
+    let plan = dead(720_731, Matrix::Rack, Mode::Default);
+    let mut refusals = plan.refusals.iter();
+    let lost = refusals.any(|r| r.subject.as_str() == "s016" && r.reason.contains("cannot be fed"));
+    assert!(!lost, "{plan}");
+}
+
+/// One neighbour with less to spare than the server draws, over two lines: nobody could have carried it.
+#[test]
+fn watts_of_one_reserve_count_once_over_several_lines() {
+    for seed in [720_023, 720_143, 720_843] {
+        dead(seed, Matrix::RackAndTie, Mode::Default);
+    }
+}

@@ -12,7 +12,7 @@ use power_policy::planner::plan;
 
 /// Seeds of each test; five matrices and two modes each. Nobody looked at these ranges while the planner was tuned.
 const SEEDS: u64 = 40;
-/// Seeds where reserves are dead from the beginning; not all are without an objection (docs/limitations.md).
+/// Seeds where reserves are dead from the beginning.
 const DEAD_SEEDS: u64 = 12;
 
 fn seed(seed: u64, rough: bool, tally: &mut Tally) {

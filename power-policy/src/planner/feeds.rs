@@ -71,11 +71,12 @@ impl Limits {
         self.store[store] -= watts;
     }
 
-    /// What is left without what is spared for changes that are not worth a switch, and for loads a little higher than told.
-    fn last_room(&self, cluster: &Cluster<'_>, link: usize, store: usize) -> f64 {
+    /// What is left without what is spared for changes that are not worth a switch, and with no more than `headroom` for
+    /// loads at home that are higher than told.
+    fn last_room(&self, cluster: &Cluster<'_>, link: usize, store: usize, headroom: f64) -> f64 {
         let line = self.line[link] + cluster.links[link].max_watts * (1.0 - SPARED);
         let most = cluster.stores[store].max_watts * (1.0 - SPARED);
-        let store = self.store[store] + most + self.home[store] * (HEADROOM - LEAST_HEADROOM);
+        let store = self.store[store] + most + self.home[store] * (HEADROOM - headroom);
         line.min(store).max(0.0)
     }
 
@@ -221,42 +222,47 @@ fn carry_whole(
     limits: &mut Limits,
     chosen: &mut Vec<Feed>,
 ) {
-    let carried: f64 = chosen
-        .iter()
-        .filter(|f| f.server == server && now.energy[f.store] > 1.0)
-        .map(|f| f.watts * cluster.links[f.link].efficiency)
-        .sum();
-    let mut missing = now.load[server] * LEAST_HEADROOM - carried;
-    for l in &cluster.nodes[server].links {
-        let (link, line) = (&cluster.links[*l], &cluster.snapshot.lines[*l]);
-        let late = line.switch_millis > HOLD_UP_MILLIS && !swaps;
-        if late || link.efficiency <= 0.0 {
-            continue;
-        }
-        for r in &link.stores {
-            if missing <= 0.0 {
-                return;
-            }
-            let room = limits.last_room(cluster, *l, *r);
-            let known = chosen
-                .iter()
-                .position(|f| (f.link, f.store, f.server) == (*l, *r, server));
-            let open = known.is_some() || limits.admits(cluster, *l, *r, server);
-            if now.energy[*r] <= 1.0 || room < LEAST_WATTS || !open {
+    // Better no headroom at all than a server that is lost for certain.
+    for headroom in [LEAST_HEADROOM, 1.0] {
+        let carried: f64 = chosen
+            .iter()
+            .filter(|f| f.server == server && now.energy[f.store] > 1.0)
+            .map(|f| f.watts * cluster.links[f.link].efficiency)
+            .sum();
+        let mut missing = now.load[server] * headroom - carried;
+        for l in &cluster.nodes[server].links {
+            let (link, line) = (&cluster.links[*l], &cluster.snapshot.lines[*l]);
+            let late = line.switch_millis > HOLD_UP_MILLIS && !swaps;
+            if late || link.efficiency <= 0.0 {
                 continue;
             }
-            let watts = room.min(missing / link.efficiency).floor();
-            missing -= watts * link.efficiency;
-            limits.enter(*l, *r, server);
-            limits.spend(*l, *r, watts);
-            match known {
-                Some(at) => chosen[at].watts += watts,
-                None => chosen.push(Feed {
-                    link: *l,
-                    store: *r,
-                    server,
-                    watts,
-                }),
+            for r in &link.stores {
+                if missing <= 0.0 {
+                    return;
+                }
+                let room = limits.last_room(cluster, *l, *r, headroom).floor();
+                let known = chosen
+                    .iter()
+                    .position(|f| (f.link, f.store, f.server) == (*l, *r, server));
+                let open = known.is_some() || limits.admits(cluster, *l, *r, server);
+                // A little more on what is joined costs no switch.
+                let least = if known.is_some() { 1.0 } else { LEAST_WATTS };
+                if now.energy[*r] <= 1.0 || room < least || !open {
+                    continue;
+                }
+                let watts = room.min((missing / link.efficiency).ceil());
+                missing -= watts * link.efficiency;
+                limits.enter(*l, *r, server);
+                limits.spend(*l, *r, watts);
+                match known {
+                    Some(at) => chosen[at].watts += watts,
+                    None => chosen.push(Feed {
+                        link: *l,
+                        store: *r,
+                        server,
+                        watts,
+                    }),
+                }
             }
         }
     }
