@@ -42,6 +42,50 @@ fn c_3_2_11_an_unsolicited_decision_leaves_the_request_open() {
     pair.report(&handle, answered, Outcome::Success);
 }
 
+/// Two events wait for their answers, and these come in the other order: each one's stateless data comes with the handle
+/// of its own request.
+#[test]
+fn c_2_2_6_07_stateless_data_comes_with_the_event_that_asked() {
+    let mut pair = Pair::open();
+    let allocation = Context {
+        r_type: RType(0x02),
+        ..Context::CONFIGURATION
+    };
+    let mut ask = |flow: &str| {
+        let handle = pair.request(
+            None,
+            RequestBody {
+                context: allocation,
+                ..RequestBody::configuration(rows(flow))
+            },
+        );
+        let request = pair.pdp_request(&handle);
+        (handle, request, format!("police {flow}"))
+    };
+    let waiting = [ask("first flow"), ask("second flow")];
+    assert_ne!(waiting[0].0, waiting[1].0);
+    for (handle, request, data) in waiting.into_iter().rev() {
+        let decision = Decision {
+            stateless: Some(data.clone().into()),
+            ..Decision::null(allocation)
+        };
+        pair.decide(&handle, request, DecisionBody::Decisions(vec![decision]));
+        match pair.pep_event() {
+            PepEvent::Decision {
+                handle: of,
+                solicited,
+                decisions,
+                ..
+            } => {
+                assert_eq!((&of, solicited), (&handle, true));
+                assert_eq!(decisions[0].stateless.as_deref(), Some(data.as_bytes()));
+            }
+            other => panic!("expected a decision for {handle}, found {other:?}"),
+        }
+        assert!(!pair.pep.has_open_request(CT, &handle));
+    }
+}
+
 /// A decision of several groups, some not for configuration, and one that only answers an outsourcing request.
 #[test]
 fn c_3_3_03_c_3_3_05_a_37_one_report_a_decision_and_by_rule() {
