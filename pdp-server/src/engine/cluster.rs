@@ -22,6 +22,8 @@ pub(super) struct Charge {
     pub(super) milliwatts: Option<i64>,
     /// When it held.
     pub(super) at: u64,
+    /// It came with its power in a reading; else the power is that of the reading before.
+    pub(super) is_reading: bool,
 }
 
 /// One PEP. What is durable of it stands in [`State`](super::state::State).
@@ -71,6 +73,7 @@ impl Peer {
                     millijoules: r.charge_millijoules,
                     milliwatts,
                     at,
+                    is_reading: false,
                 };
                 self.charges.insert(r.name.clone(), charge);
             }
@@ -96,6 +99,7 @@ impl Peer {
                     millijoules: r.charge_millijoules,
                     milliwatts: Some(r.milliwatts),
                     at,
+                    is_reading: true,
                 };
                 self.charges.insert(r.reserve.clone(), charge);
             }

@@ -114,7 +114,7 @@ fn drawn_in_turn(before: Reading, now: Reading, gained_millijoules: i128) -> Opt
 impl Engine {
     /// Takes over the charges that a PEP is custodian of. Where readings come, they alone are metered: a report of a
     /// changed row tells no power.
-    pub(super) fn meter_all(&mut self, pep: &Name, from_readings: bool) {
+    pub(super) fn meter_all(&mut self, pep: &Name) {
         let Some(peer) = self.peers.get(pep) else { return };
         let charges: Vec<(Name, Charge)> = peer
             .charges
@@ -131,11 +131,12 @@ impl Engine {
             .map(|(name, c)| (name.clone(), *c))
             .collect();
         for (reserve, charge) in &charges {
-            let reading = charge.milliwatts.map(|output| Reading {
+            let power = charge.milliwatts.filter(|_| charge.is_reading);
+            let reading = power.map(|output| Reading {
                 at: charge.at,
                 milliwatts: self.store_power(reserve, output),
             });
-            if from_readings || reading.is_none() {
+            if reading.is_some() || !self.meter.readings.contains_key(reserve) {
                 self.meter.take(reserve, charge.millijoules, reading);
             }
             self.tell_low(reserve, charge.millijoules);

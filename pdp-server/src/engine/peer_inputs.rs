@@ -116,7 +116,7 @@ impl Engine {
         signals.push(Signal::Heard { pep: pep.clone() });
         let events = self.state.machine.handle(now, signals);
         self.machine_events(events);
-        self.meter_all(pep, false);
+        self.meter_all(pep);
         if first {
             self.joined(pep, &facts);
         }
@@ -129,7 +129,7 @@ impl Engine {
             return;
         };
         peer.take_readings(now, readings);
-        self.meter_all(pep, true);
+        self.meter_all(pep);
         self.heard(pep);
     }
 

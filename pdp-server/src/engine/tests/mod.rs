@@ -6,6 +6,7 @@ use std::sync::Arc;
 use power_policy::interruption::Command;
 use power_policy::model::{ActivityState, Mains, Scope};
 
+use super::facts::{Readings, ReserveReading};
 use super::fixture::*;
 use super::*;
 
@@ -494,4 +495,40 @@ fn the_metered_view_goes_on_over_a_restart() {
     assert_eq!(told.len(), 1);
     let told = told[0].data["drawn_millijoules"].as_u64().unwrap();
     assert!(told >= drawn.iter().map(|(d, _)| d).sum());
+}
+
+#[test]
+fn a_row_that_tells_of_charging_is_not_taken_for_a_reading_of_giving() {
+    let mut w = World::new(settings(), two_nodes());
+    w.pass(5_000);
+    let a = name("a");
+    let told = |w: &mut World, millis: u64, charge: u64, milliwatts: i64| {
+        w.now += millis;
+        let readings = Readings {
+            reserves: vec![ReserveReading {
+                reserve: name("ups-a"),
+                charge_millijoules: charge,
+                milliwatts,
+                age_millis: 0,
+            }],
+            ..Readings::default()
+        };
+        w.give(Input::Readings {
+            pep: name("a"),
+            readings,
+        });
+    };
+    told(&mut w, 1_000, 300_000_000, 90_000);
+    // It gives for 20 s, 100 W of the store, and is charged with 400 W from then on; the row that says so comes in between.
+    let row = &mut w.peps.get_mut(&a).unwrap().facts.reserves[0];
+    row.charge_millijoules = 299_200_000;
+    row.state = power_policy::model::ReserveState::Charging;
+    w.now += 23_000;
+    w.report(&a);
+    told(&mut w, 7_000, 302_000_000, -400_000);
+    let status = w.engine.status();
+    let ups = status.reserves.iter().find(|r| r.name == "ups-a").unwrap();
+    let first = 360_000_000 - 300_000_000;
+    assert_eq!(ups.drawn_millijoules - first, 2_000_000);
+    assert_eq!(ups.charged_millijoules, 4_000_000);
 }
