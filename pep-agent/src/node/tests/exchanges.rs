@@ -461,7 +461,7 @@ fn reads_every(reading: Duration) -> World {
 
 /// The PDP takes for stale what is three of its periods old.
 #[test]
-fn readings_are_no_rarer_than_the_pdp_takes_them_for_fresh_c_2_2_15_03() {
+fn readings_are_no_rarer_than_the_pdp_takes_them_for_fresh() {
     let mut world = reads_every(Duration::from_secs(60));
     for _ in 0..3 {
         world.pass(1_000);
