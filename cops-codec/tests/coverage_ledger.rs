@@ -62,12 +62,23 @@ fn every_rule_has_its_row() {
 }
 
 #[test]
-fn every_rule_that_must_be_kept_is_shown_or_on_the_list_of_those_that_are_not() {
-    let open: BTreeSet<&str> = rows(&["C-", "P-"])
+fn no_row_stands_twice() {
+    let mut seen = BTreeSet::new();
+    for row in rows(&["C-", "P-", "T-", "A-", "RFC 3", "-"]) {
+        assert!(seen.insert(row.clone()), "twice: {row:?}");
+    }
+}
+
+#[test]
+fn every_rule_that_must_be_kept_is_shown() {
+    // RFC 4261's other rules are all shown too; what is missing for these is in their rows.
+    const NOT_WATCHED: [&str; 2] = ["T-5.2-04", "T-7-02"];
+    let open: BTreeSet<&str> = rows(&["C-", "P-", "T-"])
         .iter()
         .filter(|row| matches!(row[1], "MUST" | "MUST NOT"))
         .filter(|row| row[3].starts_with("open: "))
         .map(|row| row[0])
+        .filter(|id| !NOT_WATCHED.contains(id))
         .collect();
     assert!(
         open.is_empty(),

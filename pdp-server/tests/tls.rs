@@ -272,6 +272,51 @@ async fn t_5_2_05_t_5_2_06_t_11_02_who_does_without_tls_is_told_to_come_back_wit
     assert_eq!(pdp.status().unwrap()["peers"].as_array().unwrap().len(), 0);
 }
 
+/// The end of the transport without a closure alert: what somebody who cuts a connection could do as well.
+async fn cut(stream: &mut TlsStream<TcpStream>) {
+    stream.get_mut().0.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn t_6_1_01_a_message_that_is_cut_off_without_an_alert_does_nothing() {
+    let pdp = Pdp::start().await;
+    let client = pdp.authority.client(&pdp.authority.issue("node7", 2090));
+    let whole = open("node7");
+    let mut stream = pdp.secured("node7", Arc::clone(&client)).await.unwrap();
+    stream.write_all(&whole[..whole.len() - 4]).await.unwrap();
+    stream.flush().await.unwrap();
+    cut(&mut stream).await;
+    assert_eq!(rest(stream).await, [0; 0], "no answer to a part of an OPN");
+    assert_eq!(pdp.status().unwrap()["peers"].as_array().unwrap().len(), 0);
+    // The same octets and the rest of them are an OPN.
+    let mut stream = pdp.secured("node7", client).await.unwrap();
+    stream.write_all(&whole).await.unwrap();
+    let mut header = [0; 8];
+    stream.read_exact(&mut header).await.unwrap();
+    assert_eq!(header[1], 7, "CAT");
+}
+
+#[tokio::test]
+async fn t_6_1_02_t_6_2_01_a_pep_that_ends_without_an_alert_is_gone_and_may_come_back() {
+    let pdp = Pdp::start().await;
+    let client = pdp.authority.client(&pdp.authority.issue("node7", 2090));
+    for _ in 0..2 {
+        let mut stream = pdp.secured("node7", Arc::clone(&client)).await.unwrap();
+        stream.write_all(&open("node7")).await.unwrap();
+        let mut header = [0; 8];
+        stream.read_exact(&mut header).await.unwrap();
+        assert_eq!(header[1], 7, "CAT");
+        assert_eq!(pdp.status().unwrap()["peers"][0]["connected"], true);
+        cut(&mut stream).await;
+        rest(stream).await;
+        let begun = tokio::time::Instant::now();
+        while pdp.status().unwrap()["peers"][0]["connected"] == true {
+            assert!(begun.elapsed() < FAR, "it is not noticed that the PEP has gone");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_peer_that_stalls_in_the_handshake_is_dropped_and_keeps_nobody_out() {
     let pdp = Pdp::start().await;
