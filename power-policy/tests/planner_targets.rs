@@ -74,3 +74,16 @@ fn silver_reaches_its_target_in_a_partial_outage() {
     assert!(ride(&plan, 300).is_none_or(|t| t >= 880_000), "{plan}");
     assert!(ride(&plan, 200).is_none_or(|t| t >= 165_000), "{plan}");
 }
+
+/// The pools promised silver its three minutes; lines, margins and losses left 153 s of them, while gold got 17 minutes of
+/// its 15 and bronze on the same reserves more than was left for it.
+#[test]
+fn silver_reaches_its_target_in_a_blackout_before_bronze_and_gold_get_more() {
+    let plan = checked(&two_racks().blackout().build());
+    assert!(
+        ride(&plan, 300).is_some_and(|t| (895_000..960_000).contains(&t)),
+        "{plan}"
+    );
+    assert!(ride(&plan, 200).is_some_and(|t| t >= 175_000), "{plan}");
+    assert!(ride(&plan, 100).is_some_and(|t| t >= 30_000), "{plan}");
+}

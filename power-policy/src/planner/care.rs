@@ -22,6 +22,8 @@ pub(super) struct Care {
     lending: Vec<u8>,
     /// By placement.
     gives_way: Vec<bool>,
+    /// By class and server: energy for the target on top of what the pools say it takes.
+    aside: std::collections::BTreeMap<(usize, usize), f64>,
 }
 
 impl Care {
@@ -32,6 +34,7 @@ impl Care {
             local: vec![0; servers],
             lending: vec![0; cluster.stores.len()],
             gives_way: vec![false; cluster.placements.len()],
+            aside: std::collections::BTreeMap::new(),
         }
     }
 
@@ -89,6 +92,18 @@ impl Care {
     /// Its PEP stops everything as soon as it is cut off.
     pub(super) fn is_hasty(&self, s: usize) -> bool {
         self.local[s] >= MOST_LOCAL
+    }
+
+    /// Energy that a class's target takes on a server beyond what its watts say; below 0 where it takes less.
+    pub(super) fn aside(&self, class: usize, s: usize) -> f64 {
+        self.aside.get(&(class, s)).copied().unwrap_or(0.0)
+    }
+
+    /// Sets energy aside on top of what was before.
+    pub(super) fn set_aside(&mut self, more: &[(usize, usize, f64)]) {
+        for (class, s, energy) in more {
+            *self.aside.entry((*class, *s)).or_insert(0.0) += energy;
+        }
     }
 
     /// Takes more care of servers that were lost. Whether more can be taken at all, and whether that asks for another

@@ -13,6 +13,8 @@ const POOL_USE: f64 = 0.965;
 /// A placement that would live shorter than this is stopped at once: seconds, before anything has been stopped, and
 /// later on. The second is lower, so that replanning does not stop what was just kept.
 const WORTH_KEEPING_SECONDS: (f64, f64) = (30.0, 15.0);
+/// Part of what a target takes by its watts that is paid at least, whatever was learnt.
+const LEAST_PART: f64 = 0.5;
 /// Rounds of dropping what cannot live and placing the rest again.
 const ROUNDS: usize = 12;
 /// Time counted for each stage on top of its actions: reports and decisions on their way, seconds.
@@ -360,7 +362,12 @@ impl<'a, 'c> Deciding<'a, 'c> {
                     } else {
                         span.target
                     };
-                    need[rung.server] += rung.watts * time;
+                    let aside = if leftover || time <= 0.0 {
+                        0.0
+                    } else {
+                        self.care.aside(k, rung.server)
+                    };
+                    need[rung.server] += (rung.watts * time + aside).max(rung.watts * time * LEAST_PART);
                 }
                 if need.iter().all(|n| *n <= 0.0) {
                     continue;
@@ -500,7 +507,11 @@ impl<'a, 'c> Deciding<'a, 'c> {
             .collect();
         for (island, list) in by_island.iter().enumerate().filter(|(_, l)| !l.is_empty()) {
             let own: Vec<Rung> = list.iter().map(|at| rungs[*at].clone()).collect();
-            let found = durations(&own, pool[island], &targets, cluster.elapsed, scale);
+            let mut aside = vec![0.0; targets.len()];
+            for rung in &own {
+                aside[rung.class] += self.care.aside(rung.class, rung.server);
+            }
+            let found = durations(&own, pool[island], &targets, &aside, cluster.elapsed, scale);
             for (at, span) in list.iter().zip(found.spans) {
                 spans[*at] = span;
             }

@@ -40,8 +40,16 @@ pub(super) struct Durations {
     pub(super) lambda: Option<f64>,
 }
 
-/// Divides `energy` among `rungs` (sorted by server, then class). `targets` are from now, by class.
-pub(super) fn durations(rungs: &[Rung], energy: f64, targets: &[f64], elapsed: f64, scale: f64) -> Durations {
+/// Divides `energy` among `rungs` (sorted by server, then class). `targets` are from now, by class; `aside` is what a class's
+/// target takes beyond its watts.
+pub(super) fn durations(
+    rungs: &[Rung],
+    energy: f64,
+    targets: &[f64],
+    aside: &[f64],
+    elapsed: f64,
+    scale: f64,
+) -> Durations {
     let mut watts = vec![0.0; targets.len()];
     let mut present = vec![false; targets.len()];
     for rung in rungs {
@@ -61,7 +69,8 @@ pub(super) fn durations(rungs: &[Rung], energy: f64, targets: &[f64], elapsed: f
         } else {
             left / watts[k]
         };
-        left = (left - watts[k] * by_class[k]).max(0.0);
+        // Where all is taken there is nothing to set aside.
+        left = (left - watts[k] * by_class[k] - aside[k]).clamp(0.0, left);
         // A class that draws nothing in addition sets no bound for those below.
         if watts[k] > 0.0 {
             current = by_class[k];
@@ -220,7 +229,7 @@ mod tests {
             rung(0, 1, 100.0, 1.0),
             rung(1, 1, 200.0, 1.0),
         ];
-        let d = durations(&rungs, 100_000.0, &[600.0, 600.0], 0.0, 300.0);
+        let d = durations(&rungs, 100_000.0, &[600.0, 600.0], &[0.0; 2], 0.0, 300.0);
         assert_eq!(d.spans[0].target, 600.0);
         // 40 000 mJ are left for 300 mW of class 1.
         assert!((d.spans[1].target - 40_000.0 / 300.0).abs() < 1e-6);
@@ -230,7 +239,7 @@ mod tests {
     #[test]
     fn an_infinite_target_leaves_nothing_to_others() {
         let rungs = [rung(0, 0, 100.0, 1.0), rung(0, 1, 100.0, 9.0)];
-        let d = durations(&rungs, 100_000.0, &[f64::INFINITY, 0.0], 0.0, 300.0);
+        let d = durations(&rungs, 100_000.0, &[f64::INFINITY, 0.0], &[0.0; 2], 0.0, 300.0);
         assert_eq!(d.spans[0].total, 1_000.0);
         assert_eq!(d.spans[1].total, 0.0);
     }
@@ -238,7 +247,7 @@ mod tests {
     #[test]
     fn leftover_is_spent_whole_and_by_density() {
         let rungs = [rung(0, 0, 100.0, 4.0), rung(1, 0, 100.0, 1.0)];
-        let d = durations(&rungs, 500_000.0, &[0.0], 0.0, 300.0);
+        let d = durations(&rungs, 500_000.0, &[0.0], &[0.0; 2], 0.0, 300.0);
         let spent: f64 = d.spans.iter().zip(&rungs).map(|(s, r)| s.total * r.watts).sum();
         assert!((spent - 500_000.0).abs() < 1.0, "{spent}");
         assert!(
@@ -251,7 +260,7 @@ mod tests {
     #[test]
     fn a_denser_lower_class_is_pooled_with_the_one_above() {
         let rungs = [rung(0, 0, 100.0, 1.0), rung(0, 1, 100.0, 9.0)];
-        let d = durations(&rungs, 100_000.0, &[0.0, 0.0], 0.0, 300.0);
+        let d = durations(&rungs, 100_000.0, &[0.0, 0.0], &[0.0; 2], 0.0, 300.0);
         assert_eq!(d.spans[0].total, d.spans[1].total);
         assert!((d.spans[0].total - 500.0).abs() < 1e-6);
     }
@@ -259,7 +268,7 @@ mod tests {
     #[test]
     fn sets_without_draw_live_as_long_as_what_is_above_them() {
         let rungs = [rung(0, 0, 100.0, 1.0), rung(0, 1, 0.0, 1.0)];
-        let d = durations(&rungs, 100_000.0, &[100.0, 0.0], 0.0, 300.0);
+        let d = durations(&rungs, 100_000.0, &[100.0, 0.0], &[0.0; 2], 0.0, 300.0);
         assert_eq!(d.spans[0], d.spans[1]);
     }
 }

@@ -32,6 +32,7 @@ mod prepare;
 mod rehearsal;
 mod restoration;
 mod script;
+mod shortfall;
 mod words;
 
 use crate::model::{Cause, Name, Outage, Phase, PowerPolicy, Scope, Snapshot};
@@ -47,6 +48,8 @@ use script::Script;
 
 /// Most rehearsals after the first; each takes more care where something was lost in the one before.
 const REHEARSALS: usize = 12;
+/// Most rehearsals after those in which energy is set aside for targets that were missed.
+const ROUNDS_FOR_TARGETS: usize = 4;
 
 /// Plans what stays powered, where, how long, and on whose energy.
 ///
@@ -247,6 +250,7 @@ fn interruption(cluster: &Cluster<'_>, previous: Option<&Plan>, plan: &mut Plan)
             latest = Some(next);
         }
     }
+    let draft = meet_targets(cluster, &planned, draft, care);
     plan.classes = class_forecast(cluster, &draft.nominal, previous);
     plan.reserves = reserve_forecast(cluster, &draft.nominal);
     // One weighted core a milliwatt is a million weighted core-milliseconds a joule.
@@ -254,6 +258,29 @@ fn interruption(cluster: &Cluster<'_>, previous: Option<&Plan>, plan: &mut Plan)
     refusals(cluster, &draft, plan);
     plan.stages = draft.central;
     plan.stages.extend(draft.local);
+}
+
+/// Sets energy aside for targets that the rehearsal misses, as long as that is no worse in anything that comes before.
+fn meet_targets(cluster: &Cluster<'_>, planned: &[Option<usize>], mut draft: Draft, mut care: Care) -> Draft {
+    let judged = |draft: &Draft| {
+        let missed = shortfall::missed(cluster, &draft.decision, &draft.nominal);
+        (draft.faults(cluster), missed)
+    };
+    let mut best = judged(&draft);
+    for _ in 0..ROUNDS_FOR_TARGETS {
+        let aside = shortfall::to_set_aside(cluster, &draft.decision, &draft.nominal);
+        if aside.is_empty() {
+            break;
+        }
+        care.set_aside(&aside);
+        let next = Draft::new(cluster, decide::decide(cluster, planned, &care), &care);
+        let found = judged(&next);
+        if found >= best {
+            break;
+        }
+        (draft, best) = (next, found);
+    }
+    draft
 }
 
 /// Where the plan in force moves each placement: stickiness, so that a new plan does not turn back half-way.
