@@ -56,6 +56,8 @@ impl Script<'_, '_> {
         let mut steps = 0;
         // After the first stages, and after each step down, lines and hosts are looked at again.
         let mut to_follow = true;
+        // The next planned end changes only with what runs.
+        let mut first_end = None;
         // Each pass ends a placement, empties a reserve or promise, halts a host, or ends a stop or halt.
         let bound = 8 * (self.cluster.placements.len() + self.cluster.stores.len() + self.loans.len())
             + 8 * self.cluster.nodes.len()
@@ -70,14 +72,17 @@ impl Script<'_, '_> {
                 self.close_hosts();
                 continue;
             }
-            let (due, next) = match self.first_end() {
-                Some((at, group)) if at - self.forward.time < hard => {
-                    ((at - self.forward.time).max(0.0), Next::End(group))
+            let (due, next) = match first_end.get_or_insert_with(|| self.first_end()) {
+                Some((at, group)) if *at - self.forward.time < hard => {
+                    ((*at - self.forward.time).max(0.0), Next::End(group.clone()))
                 }
                 _ => (hard, next),
             };
             let event = self.forward.next_event();
             let next = if event < due { Next::Event } else { next };
+            if matches!(next, Next::End(_) | Next::Floor(_) | Next::Halt(_)) {
+                first_end = None;
+            }
             match next {
                 Next::Nothing => break,
                 Next::Event => self.run_for(event + 1e-6),
@@ -100,7 +105,7 @@ impl Script<'_, '_> {
                 }
                 Next::Halt(s) => {
                     self.run_for(due);
-                    if self.too_late_to_halt(s) {
+                    if self.too_late_to_halt(s, &self.reach()) {
                         // It goes down idle: a halt that breaks off is no better.
                         self.halting[s] = true;
                     } else {
@@ -175,18 +180,18 @@ impl Script<'_, '_> {
                 reach.near[s] += (forward.energy[*r] - promised[*r]).max(0.0) * share;
             }
         }
+        // Promises and feeds are in the same order.
+        let key_of_feed = |f: &super::prepare::Feed| (f.server, f.link, f.store);
+        let mut feeds = forward.feeds.iter().map(key_of_feed).peekable();
         for loan in &self.loans {
+            let key = (loan.server, loan.link, loan.store);
+            while feeds.next_if(|feed| *feed < key).is_some() {}
             // Promises that are not covered any more are cut alike.
             let covered = ratio(forward.energy[loan.store], promised[loan.store]).min(1.0);
             let arrives = cluster.links[loan.link].efficiency * yields(loan.store, 0.0);
             let energy = loan.energy * covered * arrives;
             reach.all[loan.server] += energy;
-            let key = (loan.server, loan.link, loan.store);
-            if forward
-                .feeds
-                .binary_search_by_key(&key, |f| (f.server, f.link, f.store))
-                .is_ok()
-            {
+            if feeds.peek() == Some(&key) {
                 reach.near[loan.server] += energy;
             }
         }
@@ -353,8 +358,7 @@ impl Script<'_, '_> {
     }
 
     /// Whether what reaches an idle host does not cover a halt any more.
-    fn too_late_to_halt(&self, s: usize) -> bool {
-        let reach = self.reach();
+    fn too_late_to_halt(&self, s: usize, reach: &Reach) -> bool {
         let factor = f64::from(self.cluster.policy.hold_back_permille) / 1_000.0;
         reach.own[s].max(reach.near[s]) < self.cluster.nodes[s].halt_energy * factor
     }
@@ -362,15 +366,12 @@ impl Script<'_, '_> {
     fn change_feeds(&mut self) {
         // What is all but used up counts as used up.
         for loan in &mut self.loans {
-            let flowing = self
-                .forward
+            let key = (loan.server, loan.link, loan.store);
+            let forward = &self.forward;
+            let flowing = forward
                 .feeds
-                .iter()
-                .zip(&self.forward.feed_watts)
-                .any(|(f, w)| {
-                    (f.link, f.store, f.server) == (loan.link, loan.store, loan.server)
-                        && *w * 0.1 > loan.energy
-                });
+                .binary_search_by_key(&key, |f| (f.server, f.link, f.store))
+                .is_ok_and(|at| forward.feed_watts[at] * 0.1 > loan.energy);
             if flowing || loan.energy < 1_000.0 {
                 loan.energy = 0.0;
             }
@@ -378,10 +379,11 @@ impl Script<'_, '_> {
         let used_up = |script: &Self| -> Vec<(usize, usize, usize)> {
             let keys = script.forward.feeds.iter().map(|f| (f.link, f.store, f.server));
             keys.filter(|key| {
+                let (link, store, server) = *key;
                 !script
                     .loans
-                    .iter()
-                    .any(|l| (l.link, l.store, l.server) == *key && l.energy > 0.0)
+                    .binary_search_by_key(&(server, link, store), |l| (l.server, l.link, l.store))
+                    .is_ok_and(|at| script.loans[at].energy > 0.0)
             })
             .collect()
         };
@@ -463,8 +465,9 @@ impl Script<'_, '_> {
         for s in (0..self.cluster.nodes.len()).filter(|s| on_battery(self.cluster, *s) && self.forward.on[*s])
         {
             if self.running[s].is_empty() {
-                let in_time = self.cluster.nodes[s].can_switch_off || self.halt_due(s, &reach) <= 0.0;
-                if in_time && self.halt_due(s, &reach) < window && !self.too_late_to_halt(s) {
+                let due = self.halt_due(s, &reach);
+                let in_time = self.cluster.nodes[s].can_switch_off || due <= 0.0;
+                if in_time && due < window && !self.too_late_to_halt(s, &reach) {
                     halts.push(s);
                 }
             } else if self.floor_due(s, &reach) < window {

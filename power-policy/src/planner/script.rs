@@ -19,6 +19,61 @@ const NEARLY_EMPTY: f64 = 0.04;
 /// A cap that changes by less than this share is left as it is.
 pub(super) const SAME_CAP: f64 = 0.05;
 
+/// What else is on a line or a promise of a reserve, for feeds that were not chosen again.
+struct Staying {
+    /// Watts on each line: of what was chosen, and then of what stays beside it.
+    on_line: Vec<f64>,
+    chosen_on: Vec<bool>,
+    /// Servers to which each reserve has promised something: one of them, and whether there are more.
+    promised: Vec<Option<(usize, bool)>>,
+}
+
+impl Staying {
+    /// `chosen` as it will be joined.
+    fn new(script: &Script<'_, '_>, chosen: &[Feed]) -> Self {
+        let cluster = script.cluster;
+        let mut staying = Self {
+            on_line: vec![0.0; cluster.links.len()],
+            chosen_on: vec![false; cluster.links.len()],
+            promised: vec![None; cluster.stores.len()],
+        };
+        for feed in chosen {
+            staying.enter(feed);
+            staying.chosen_on[feed.link] = true;
+        }
+        for loan in script.loans.iter().filter(|l| l.energy > 1.0) {
+            let promised = &mut staying.promised[loan.store];
+            *promised = match *promised {
+                None => Some((loan.server, false)),
+                Some((server, several)) => Some((server, several || server != loan.server)),
+            };
+        }
+        staying
+    }
+
+    fn enter(&mut self, feed: &Feed) {
+        self.on_line[feed.link] += feed.watts;
+    }
+
+    /// An empty lender, of which nothing is left to protect, may stay where it is, if it is in nobody's way.
+    fn admits(&self, script: &Script<'_, '_>, feed: &Feed) -> bool {
+        let cluster = script.cluster;
+        let store = &cluster.stores[feed.store];
+        let link = &cluster.links[feed.link];
+        let fans = cluster.snapshot.servers[feed.server].fan_in != 0 || store.fan_out != 0;
+        let needed_at_home = store
+            .homes
+            .iter()
+            .any(|s| script.forward.on[*s] && *s != feed.server);
+        let promised = self.promised[feed.store];
+        let lent_elsewhere = promised.is_some_and(|(server, several)| several || server != feed.server);
+        let in_use = link.exclusive && self.chosen_on[feed.link];
+        // Its cap counts against the line, and so do those of others that stay.
+        let fits = self.on_line[feed.link] + feed.watts <= link.max_watts;
+        !fans && !needed_at_home && !lent_elsewhere && !in_use && fits
+    }
+}
+
 /// The plan being written.
 pub(super) struct Script<'a, 'c> {
     pub(super) cluster: &'a Cluster<'c>,
@@ -183,6 +238,7 @@ impl<'a, 'c> Script<'a, 'c> {
             .map(|new| find(&old, new).filter(|old| is_same(new, old)).unwrap_or(*new))
             .collect();
         let (full_links, full_stores) = self.over_limits(&settled, load);
+        let mut staying = Staying::new(self, &settled);
         for feed in &old {
             // A cap that is a little too high may stay only where there is room for that.
             let may_be_high = !full_links[feed.link] && !full_stores[feed.store];
@@ -199,9 +255,15 @@ impl<'a, 'c> Script<'a, 'c> {
                     };
                     steps.extend(self.divert(&new, Some(feed)));
                 }
-                None if !commandable(self.cluster, feed) => after.push(*feed),
+                None if !commandable(self.cluster, feed) => {
+                    staying.enter(feed);
+                    after.push(*feed);
+                }
                 // A reserve that is empty and nobody's may stay joined: it gives nothing, and switching is wear.
-                None if self.may_stay(feed, &settled, &after) => after.push(*feed),
+                None if staying.admits(self, feed) => {
+                    staying.enter(feed);
+                    after.push(*feed);
+                }
                 None => {
                     // One that has no other source is taken off last.
                     let own: f64 = self.cluster.nodes[feed.server]
@@ -331,34 +393,6 @@ impl<'a, 'c> Script<'a, 'c> {
         running.fold(0.0, f64::max) + halts.fold(0.0, f64::max) + 3.0 * SETTLE_SECONDS
     }
 
-    /// An empty lender, of which nothing is left to protect, may stay where it is, if it is in nobody's way.
-    fn may_stay(&self, feed: &Feed, chosen: &[Feed], stay: &[Feed]) -> bool {
-        let store = &self.cluster.stores[feed.store];
-        let fans = self.cluster.snapshot.servers[feed.server].fan_in != 0 || store.fan_out != 0;
-        let needed_at_home = store
-            .homes
-            .iter()
-            .any(|s| self.forward.on[*s] && *s != feed.server);
-        let lent_elsewhere = self
-            .loans
-            .iter()
-            .any(|l| l.store == feed.store && l.server != feed.server && l.energy > 1.0);
-        let in_use = self.cluster.links[feed.link].exclusive && chosen.iter().any(|f| f.link == feed.link);
-        // Its cap counts against the line, and so do those of others that stay.
-        let key = |f: &Feed| (f.server, f.link, f.store);
-        let also = stay
-            .iter()
-            .filter(|f| chosen.binary_search_by_key(&key(f), key).is_err());
-        let crowded: f64 = chosen
-            .iter()
-            .chain(also)
-            .filter(|f| f.link == feed.link)
-            .map(|f| f.watts)
-            .sum();
-        let fits = crowded + feed.watts <= self.cluster.links[feed.link].max_watts;
-        !fans && !needed_at_home && !lent_elsewhere && !in_use && fits
-    }
-
     fn divert(&self, feed: &Feed, before: Option<&Feed>) -> Vec<Step> {
         let cluster = self.cluster;
         let link = &cluster.links[feed.link];
@@ -411,9 +445,7 @@ impl<'a, 'c> Script<'a, 'c> {
         let placement = &self.cluster.placements[p];
         self.ended[p] = self.forward.time;
         let at = self.at(p);
-        for list in &mut self.running {
-            list.retain(|q| *q != p);
-        }
+        self.running[at].retain(|q| *q != p);
         self.leave(p, at);
         placement.stop_seconds
     }
