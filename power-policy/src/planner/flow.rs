@@ -43,6 +43,33 @@ pub(super) struct Flow {
     pub(super) outs: Vec<f64>,
 }
 
+/// A way on which somebody bids, in the market.
+struct Way {
+    /// Its place among the ways of its kind.
+    edge: usize,
+    from: usize,
+    to: usize,
+    bid: f64,
+    flow: f64,
+}
+
+fn ways_of(
+    edges: &[(usize, usize)],
+    counts: impl Fn(usize, usize) -> bool,
+    bid: impl Fn(usize, usize) -> f64,
+) -> Vec<Way> {
+    let counted = edges.iter().enumerate().filter(|(_, (a, b))| counts(*a, *b));
+    counted
+        .map(|(edge, (from, to))| Way {
+            edge,
+            from: *from,
+            to: *to,
+            bid: bid(*from, *to),
+            flow: 0.0,
+        })
+        .collect()
+}
+
 impl Network {
     pub(super) fn new(cluster: &Cluster<'_>, care: &Care) -> Self {
         let mut own = Vec::new();
@@ -167,7 +194,6 @@ impl Network {
 
     fn market(&self, supply: &[f64], need: &[f64], line_left: &[f64]) -> Flow {
         let mut flow = self.nothing();
-        let mut fed = vec![0.0; self.efficiency.len()];
         // To begin with, every server bids on each of its ways, and every line asks all its reserves alike.
         let mut ways = vec![0.0; self.servers];
         for (_, s) in &self.own {
@@ -176,53 +202,73 @@ impl Network {
         for (_, s) in &self.outs {
             ways[*s] += 1.0;
         }
-        let mut bid_own: Vec<f64> = self
-            .own
-            .iter()
-            .map(|(_, s)| need[*s] / f64::max(ways[*s], 1.0))
-            .collect();
-        let mut bid_out: Vec<f64> = self
-            .outs
-            .iter()
-            .map(|(_, s)| need[*s] / f64::max(ways[*s], 1.0))
-            .collect();
-        for (e, (r, l)) in self.ins.iter().enumerate() {
-            flow.ins[e] = supply[*r];
-            fed[*l] += supply[*r];
+        // Whoever needs nothing bids nothing, and nothing flows on a line on which nobody bids: mostly there are few bids.
+        let bid = |s: usize| need[s] / f64::max(ways[s], 1.0);
+        let mut own: Vec<Way> = ways_of(&self.own, |_, s| need[s] > 0.0, |_, s| bid(s));
+        let mut outs: Vec<Way> = ways_of(&self.outs, |_, s| need[s] > 0.0, |_, s| bid(s));
+        let mut wanted = vec![false; self.efficiency.len()];
+        for way in &outs {
+            wanted[way.from] = true;
+        }
+        let mut ins: Vec<Way> = ways_of(&self.ins, |_, l| wanted[l], |_, _| 0.0);
+        let mut lines: Vec<usize> = outs.iter().map(|w| w.from).collect();
+        lines.sort_unstable();
+        lines.dedup();
+        let mut stores: Vec<usize> = own.iter().chain(&ins).map(|w| w.from).collect();
+        stores.sort_unstable();
+        stores.dedup();
+        let mut fed = vec![0.0; self.efficiency.len()];
+        let mut asked = vec![0.0; fed.len()];
+        let mut price = vec![0.0; self.stores];
+        let mut got = vec![0.0; self.servers];
+        for way in &mut ins {
+            way.flow = supply[way.from];
+            fed[way.to] += way.flow;
         }
         for _ in 0..ROUNDS {
-            let mut asked = vec![0.0; fed.len()];
-            for ((l, _), b) in self.outs.iter().zip(&bid_out) {
-                asked[*l] += b;
+            lines.iter().for_each(|l| asked[*l] = 0.0);
+            for way in &outs {
+                asked[way.from] += way.bid;
             }
-            let mut price = vec![0.0; self.stores];
-            for ((r, _), b) in self.own.iter().zip(&bid_own) {
-                price[*r] += b;
+            stores.iter().for_each(|r| price[*r] = 0.0);
+            for way in &own {
+                price[way.from] += way.bid;
             }
-            for ((r, l), f) in self.ins.iter().zip(&mut flow.ins) {
-                *f = ratio(asked[*l] * *f, fed[*l]);
-                price[*r] += *f;
+            for way in &mut ins {
+                way.flow = ratio(asked[way.to] * way.flow, fed[way.to]);
+                price[way.from] += way.flow;
             }
-            for (e, (r, _)) in self.own.iter().enumerate() {
-                flow.own[e] = ratio(supply[*r] * bid_own[e], price[*r]);
+            for way in own.iter().chain(&outs) {
+                got[way.to] = 0.0;
             }
-            fed.iter_mut().for_each(|f| *f = 0.0);
-            for ((r, l), f) in self.ins.iter().zip(&mut flow.ins) {
-                *f = ratio(supply[*r] * *f, price[*r]);
-                fed[*l] += *f;
+            for way in &mut own {
+                way.flow = ratio(supply[way.from] * way.bid, price[way.from]);
+                got[way.to] += way.flow;
             }
-            for (l, f) in fed.iter_mut().enumerate() {
-                *f = f.min(line_left[l]);
+            lines.iter().for_each(|l| fed[*l] = 0.0);
+            for way in &mut ins {
+                way.flow = ratio(supply[way.from] * way.flow, price[way.from]);
+                fed[way.to] += way.flow;
             }
-            for (e, (l, _)) in self.outs.iter().enumerate() {
-                flow.outs[e] = ratio(self.efficiency[*l] * fed[*l] * bid_out[e], asked[*l]);
+            for l in &lines {
+                fed[*l] = fed[*l].min(line_left[*l]);
             }
-            let got = self.received(&flow);
-            for (e, (_, s)) in self.own.iter().enumerate() {
-                bid_own[e] = ratio(need[*s] * flow.own[e], got[*s]);
+            for way in &mut outs {
+                let l = way.from;
+                way.flow = ratio(self.efficiency[l] * fed[l] * way.bid, asked[l]);
+                got[way.to] += way.flow;
             }
-            for (e, (_, s)) in self.outs.iter().enumerate() {
-                bid_out[e] = ratio(need[*s] * flow.outs[e], got[*s]);
+            for way in own.iter_mut().chain(&mut outs) {
+                way.bid = ratio(need[way.to] * way.flow, got[way.to]);
+            }
+        }
+        for (list, into) in [
+            (&own, &mut flow.own),
+            (&ins, &mut flow.ins),
+            (&outs, &mut flow.outs),
+        ] {
+            for way in list {
+                into[way.edge] = way.flow;
             }
         }
         self.trim(&mut flow, need);

@@ -3,10 +3,12 @@
 //! Every line stays as it is, so what is joined may go on draining the own reserve: the thresholds count that. A
 //! server whose reserve its own PEP keeps is told charges; any other is told times.
 
+use std::collections::BTreeMap;
+
 use super::care::Care;
 use super::decide::SETTLE_SECONDS;
 use super::forward::Forward;
-use super::prepare::{Cluster, Supply, whole};
+use super::prepare::{Cluster, Feed, Supply, whole};
 use super::words;
 use crate::model::{ActivityState, Name, Powered};
 use crate::plan::{FIRST_LOCAL_STAGE, HostState, Stage, Step, StepKind, Trigger, Verb};
@@ -37,11 +39,12 @@ pub(super) fn local_stages(cluster: &Cluster<'_>, central: &[Stage], care: &Care
     });
     let taken_in = arrivals(cluster, central);
     let unfed = elapsed_limits(cluster, central);
+    let lent = lent_watts(cluster, central);
     let mut stages = Vec::new();
     let mut order = FIRST_LOCAL_STAGE;
     for s in servers {
         let own = own(cluster, s, &taken_in);
-        for mut stage in of_server(cluster, &own, central, unfed[s], care) {
+        for mut stage in of_server(cluster, &own, &lent, unfed[s], care) {
             stage.order = order;
             order = order.saturating_add(1);
             stages.push(stage);
@@ -131,23 +134,16 @@ fn gauge(cluster: &Cluster<'_>, s: usize) -> Option<usize> {
     }
 }
 
-/// Largest power that lines draw from a reserve at any point of the plan.
-fn lent_watts(cluster: &Cluster<'_>, r: usize, central: &[Stage]) -> f64 {
-    let name = cluster.store_name(r);
-    let mut now: Vec<(&Name, &Name, u64)> = cluster
-        .joined
-        .iter()
-        .filter(|f| f.store == r)
-        .map(|f| {
-            (
-                cluster.link_name(f.link),
-                cluster.server_name(f.server),
-                whole(f.watts),
-            )
-        })
-        .collect();
+/// Largest power that lines draw from each reserve at any point of the plan.
+fn lent_watts(cluster: &Cluster<'_>, central: &[Stage]) -> Vec<f64> {
+    // What is lent of each reserve: line, server and milliwatts.
+    let mut now: Vec<Vec<(&Name, &Name, u64)>> = vec![Vec::new(); cluster.stores.len()];
+    for f in &cluster.joined {
+        let (line, server) = (cluster.link_name(f.link), cluster.server_name(f.server));
+        now[f.store].push((line, server, whole(f.watts)));
+    }
     let sum = |list: &[(&Name, &Name, u64)]| list.iter().map(|x| x.2 as f64).sum::<f64>();
-    let mut most = sum(&now);
+    let mut most: Vec<f64> = now.iter().map(|list| sum(list)).collect();
     for step in central.iter().flat_map(|s| &s.steps) {
         if let StepKind::Divert {
             line,
@@ -155,11 +151,14 @@ fn lent_watts(cluster: &Cluster<'_>, r: usize, central: &[Stage]) -> f64 {
             server,
             milliwatts,
         } = &step.kind
-            && reserve == name
+            && let Ok(r) = cluster
+                .snapshot
+                .reserves
+                .binary_search_by(|r| r.name.cmp(reserve))
         {
-            now.retain(|(l, s, _)| !(*l == line && *s == server));
-            now.push((line, server, *milliwatts));
-            most = most.max(sum(&now));
+            now[r].retain(|(l, s, _)| !(*l == line && *s == server));
+            now[r].push((line, server, *milliwatts));
+            most[r] = most[r].max(sum(&now[r]));
         }
     }
     most
@@ -170,24 +169,24 @@ fn lent_watts(cluster: &Cluster<'_>, r: usize, central: &[Stage]) -> f64 {
 fn elapsed_limits(cluster: &Cluster<'_>, central: &[Stage]) -> Vec<f64> {
     let mut forward = Forward::new(cluster);
     if let Some(first) = central.first().filter(|s| s.order == 0) {
-        let mut feeds = forward.feeds.clone();
+        let mut feeds = Joined::new(&forward.feeds);
         for step in &first.steps {
-            apply(cluster, &mut feeds, &step.kind);
+            feeds.apply(cluster, &step.kind);
         }
-        forward.set_feeds(feeds);
+        forward.set_feeds(feeds.all());
     }
     let mut limits = full_draw_limits(cluster, &forward);
     // The PDP may be lost after that, or as the plan first waits; nothing is stopped by then, at the worst.
     let mut waiting = forward.clone();
-    let mut feeds = waiting.feeds.clone();
+    let mut feeds = Joined::new(&waiting.feeds);
     let at_once = central
         .iter()
         .filter(|s| s.order > 0)
         .take_while(|s| s.trigger == Trigger::AfterResults);
     for step in at_once.flat_map(|s| &s.steps) {
-        apply(cluster, &mut feeds, &step.kind);
+        feeds.apply(cluster, &step.kind);
     }
-    waiting.set_feeds(feeds);
+    waiting.set_feeds(feeds.all());
     for mut run in [forward, waiting] {
         run.run_for(super::durations::FOREVER);
         for (s, at) in &run.lost {
@@ -199,81 +198,80 @@ fn elapsed_limits(cluster: &Cluster<'_>, central: &[Stage]) -> Vec<f64> {
 
 /// As if each reserve had to carry all it could ever be asked for. Seconds from now.
 fn full_draw_limits(cluster: &Cluster<'_>, forward: &Forward<'_, '_>) -> Vec<f64> {
+    let mut of_store: Vec<Vec<&Feed>> = vec![Vec::new(); cluster.stores.len()];
+    let mut of_server: Vec<Vec<&Feed>> = vec![Vec::new(); cluster.nodes.len()];
+    for feed in &forward.feeds {
+        of_store[feed.store].push(feed);
+        of_server[feed.server].push(feed);
+    }
+    // How long a reserve lasts with all that is lent of it, but to one server.
+    let lasts = |r: usize, but: Option<usize>| {
+        let store = &cluster.stores[r];
+        let homes: f64 = store.homes.iter().map(|h| forward.load[*h]).sum();
+        let lent = of_store[r].iter().filter(|f| Some(f.server) != but);
+        let lent: f64 = lent.map(|f| f.watts).sum();
+        store.energy / store.drain(homes + lent).max(1.0)
+    };
     let mut limits = vec![f64::INFINITY; cluster.nodes.len()];
     for (s, limit) in limits.iter_mut().enumerate() {
-        let node = &cluster.nodes[s];
-        let load = forward.load[s];
-        if load <= 0.0 {
+        if forward.load[s] <= 0.0 {
             continue;
         }
         // Whoever else hangs on the same reserve draws as well, and what it lends is gone.
-        let own = node
-            .stores
-            .iter()
-            .map(|r| {
-                let homes: f64 = cluster.stores[*r].homes.iter().map(|h| forward.load[*h]).sum();
-                let lent: f64 = forward
-                    .feeds
-                    .iter()
-                    .filter(|f| f.store == *r && f.server != s)
-                    .map(|f| f.watts)
-                    .sum();
-                cluster.stores[*r].energy / cluster.stores[*r].drain(homes + lent).max(1.0)
-            })
-            .fold(0.0, f64::max);
-        let lines = forward
-            .feeds
-            .iter()
-            .filter(|f| f.server == s)
-            .map(|f| {
-                let homes: f64 = cluster.stores[f.store]
-                    .homes
-                    .iter()
-                    .map(|h| forward.load[*h])
-                    .sum();
-                let lent: f64 = forward
-                    .feeds
-                    .iter()
-                    .filter(|g| g.store == f.store)
-                    .map(|g| g.watts)
-                    .sum();
-                cluster.stores[f.store].energy / cluster.stores[f.store].drain(homes + lent).max(1.0)
-            })
-            .fold(0.0, f64::max);
-        *limit = own.max(lines);
+        let own = cluster.nodes[s].stores.iter().map(|r| lasts(*r, Some(s)));
+        let lines = of_server[s].iter().map(|f| lasts(f.store, None));
+        *limit = own.fold(0.0, f64::max).max(lines.fold(0.0, f64::max));
     }
     limits
 }
 
-/// What a step makes of the feeds.
-pub(super) fn apply(cluster: &Cluster<'_>, feeds: &mut Vec<super::prepare::Feed>, kind: &StepKind) {
-    let StepKind::Divert {
-        line,
-        reserve,
-        server,
-        milliwatts,
-    } = kind
-    else {
-        return;
-    };
-    let snapshot = cluster.snapshot;
-    let link = snapshot.lines.binary_search_by(|l| l.name.cmp(line));
-    let store = snapshot.reserves.binary_search_by(|r| r.name.cmp(reserve));
-    if let (Ok(link), Ok(store), Some(server)) = (link, store, snapshot.server_id(server)) {
-        let server = server.0 as usize;
-        feeds.retain(|f| (f.link, f.store, f.server) != (link, store, server));
-        if *milliwatts > 0 {
-            feeds.push(super::prepare::Feed {
+/// What is joined, by server, line and reserve.
+struct Joined(BTreeMap<(usize, usize, usize), f64>);
+
+impl Joined {
+    fn new(feeds: &[Feed]) -> Self {
+        let all = feeds.iter().map(|f| ((f.server, f.link, f.store), f.watts));
+        Self(all.collect())
+    }
+
+    /// What a step makes of it.
+    fn apply(&mut self, cluster: &Cluster<'_>, kind: &StepKind) {
+        let StepKind::Divert {
+            line,
+            reserve,
+            server,
+            milliwatts,
+        } = kind
+        else {
+            return;
+        };
+        let snapshot = cluster.snapshot;
+        let link = snapshot.lines.binary_search_by(|l| l.name.cmp(line));
+        let store = snapshot.reserves.binary_search_by(|r| r.name.cmp(reserve));
+        if let (Ok(link), Ok(store), Some(server)) = (link, store, snapshot.server_id(server)) {
+            let key = (server.0 as usize, link, store);
+            if *milliwatts > 0 {
+                self.0.insert(key, *milliwatts as f64);
+            } else {
+                self.0.remove(&key);
+            }
+        }
+    }
+
+    fn all(self) -> Vec<Feed> {
+        let feeds = self.0.into_iter();
+        feeds
+            .map(|((server, link, store), watts)| Feed {
                 link,
                 store,
                 server,
-                watts: *milliwatts as f64,
-            });
-        }
+                watts,
+            })
+            .collect()
     }
 }
 
-fn of_server(cluster: &Cluster<'_>, own: &Own, central: &[Stage], life: f64, care: &Care) -> Vec<Stage> {
+fn of_server(cluster: &Cluster<'_>, own: &Own, lent: &[f64], life: f64, care: &Care) -> Vec<Stage> {
     let s = own.server;
     let node = &cluster.nodes[s];
     let server = &cluster.snapshot.servers[s];
@@ -281,7 +279,7 @@ fn of_server(cluster: &Cluster<'_>, own: &Own, central: &[Stage], life: f64, car
         return Vec::new();
     }
     let gauge = gauge(cluster, s);
-    let lent = gauge.map_or(0.0, |r| lent_watts(cluster, r, central));
+    let lent = gauge.map_or(0.0, |r| lent[r]);
     // Energy at the output that a clean end of classes `from..` takes, one after the other, while the lines go on
     // drawing.
     let margin = super::hold_back::margin_seconds(cluster);
