@@ -446,11 +446,12 @@ impl<'a, 'c> Deciding<'a, 'c> {
         let cluster = self.cluster;
         let mut pool = vec![0.0; cluster.islands.max(1)];
         for (r, store) in cluster.stores.iter().enumerate() {
-            let reach = store
+            // All that it can reach are one island.
+            let mut reach = store
                 .homes
                 .iter()
                 .chain(store.links.iter().flat_map(|l| cluster.links[*l].servers.iter()));
-            if let Some(s) = reach.min() {
+            if let Some(s) = reach.next() {
                 pool[cluster.nodes[*s].island] += left[r];
             }
         }

@@ -239,12 +239,17 @@ impl<'a, 'c> Electricity<'a, 'c> {
         self.levels[r].output
     }
 
-    /// Power into a feed now, and the energy that has gone into it so far.
-    pub(super) fn feed(&self, link: usize, store: usize, server: usize) -> (f64, f64) {
-        self.setting(link, store, server).map_or((0.0, 0.0), |i| {
+    /// Power into a feed now, and the energy that has gone into it so far; `at` is its place, as [`Self::place`] tells it.
+    pub(super) fn feed(&self, at: Option<usize>) -> (f64, f64) {
+        at.map_or((0.0, 0.0), |i| {
             let s = &self.settings[i];
             (s.flow, s.passed + spent(s.flow, self.now - s.at))
         })
+    }
+
+    /// Where a feed stands, once it was joined; that does not change any more.
+    pub(super) fn place(&self, feed: &Feed) -> Option<usize> {
+        self.setting(feed.link, feed.store, feed.server)
     }
 
     fn setting(&self, link: usize, store: usize, server: usize) -> Option<usize> {

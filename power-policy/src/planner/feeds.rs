@@ -113,10 +113,12 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
         taken: vec![false; cluster.links.len()],
     };
     let mut chosen: Vec<Feed> = Vec::new();
+    let mut fixed: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     // What cannot be commanded stands as it is.
     for feed in now.joined.iter().filter(|f| !commandable(cluster, f)) {
         limits.enter(feed.link, feed.store, feed.server);
         limits.spend(feed.link, feed.store, feed.watts);
+        fixed.entry(feed.server).or_default().push(chosen.len());
         chosen.push(*feed);
     }
     let own = |s: usize| {
@@ -191,6 +193,8 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
             &mut admitted,
             &mut limits,
         );
+        let mut at_server = fixed.remove(&server).unwrap_or_default();
+        let before = chosen.len();
         chosen.extend(
             admitted
                 .iter()
@@ -204,7 +208,8 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
                 }),
         );
         if alive <= 1.0 && now.rank[server] != usize::MAX {
-            carry_whole(cluster, now, server, swaps, &mut limits, &mut chosen);
+            at_server.extend(before..chosen.len());
+            carry_whole(cluster, now, server, swaps, &mut limits, (&mut chosen, at_server));
         }
     }
     keep_idle(cluster, now, &mut limits, &mut chosen);
@@ -213,20 +218,21 @@ pub(super) fn choose(cluster: &Cluster<'_>, now: &Now<'_>) -> Vec<Feed> {
 }
 
 /// Joins further reserves, whatever they have promised, to a server that has nothing of its own and is not carried whole
-/// yet: what it misses for longer than its power supply holds, it is lost for.
+/// yet (`at_server`: the places of what was chosen for it): what it misses for longer than its power supply holds, it is lost for.
 fn carry_whole(
     cluster: &Cluster<'_>,
     now: &Now<'_>,
     server: usize,
     swaps: bool,
     limits: &mut Limits,
-    chosen: &mut Vec<Feed>,
+    (chosen, mut at_server): (&mut Vec<Feed>, Vec<usize>),
 ) {
     // Better no headroom at all than a server that is lost for certain.
     for headroom in [LEAST_HEADROOM, 1.0] {
-        let carried: f64 = chosen
+        let carried: f64 = at_server
             .iter()
-            .filter(|f| f.server == server && now.energy[f.store] > 1.0)
+            .map(|at| &chosen[*at])
+            .filter(|f| now.energy[f.store] > 1.0)
             .map(|f| f.watts * cluster.links[f.link].efficiency)
             .sum();
         let mut missing = now.load[server] * headroom - carried;
@@ -241,13 +247,15 @@ fn carry_whole(
                     return;
                 }
                 let room = limits.last_room(cluster, *l, *r, headroom).floor();
-                let known = chosen
-                    .iter()
-                    .position(|f| (f.link, f.store, f.server) == (*l, *r, server));
+                if now.energy[*r] <= 1.0 || room < 1.0 {
+                    continue;
+                }
+                let mut known = at_server.iter().copied();
+                let known = known.find(|at| (chosen[*at].link, chosen[*at].store) == (*l, *r));
                 let open = known.is_some() || limits.admits(cluster, *l, *r, server);
                 // A little more on what is joined costs no switch.
                 let least = if known.is_some() { 1.0 } else { LEAST_WATTS };
-                if now.energy[*r] <= 1.0 || room < least || !open {
+                if room < least || !open {
                     continue;
                 }
                 let watts = room.min((missing / link.efficiency).ceil());
@@ -256,12 +264,15 @@ fn carry_whole(
                 limits.spend(*l, *r, watts);
                 match known {
                     Some(at) => chosen[at].watts += watts,
-                    None => chosen.push(Feed {
-                        link: *l,
-                        store: *r,
-                        server,
-                        watts,
-                    }),
+                    None => {
+                        at_server.push(chosen.len());
+                        chosen.push(Feed {
+                            link: *l,
+                            store: *r,
+                            server,
+                            watts,
+                        });
+                    }
                 }
             }
         }

@@ -19,6 +19,8 @@ pub(super) struct Forward<'a, 'c> {
     pub(super) on: Vec<bool>,
     /// What is joined, or is about to be, by server, line and reserve.
     pub(super) feeds: Vec<Feed>,
+    /// Where each of them stands in the electricity.
+    places: Vec<Option<usize>>,
     /// Power into each feed now.
     pub(super) feed_watts: Vec<f64>,
     /// Energy into each feed so far, at the line's input.
@@ -50,14 +52,21 @@ impl<'a, 'c> Forward<'a, 'c> {
             energy: Vec::new(),
             load: Vec::new(),
             on: Vec::new(),
+            places: Vec::new(),
             feeds,
             feed_watts: Vec::new(),
             feed_passed: Vec::new(),
             output: Vec::new(),
             lost: Vec::new(),
         };
+        forward.find_places();
         forward.read();
         forward
+    }
+
+    fn find_places(&mut self) {
+        let places = self.feeds.iter().map(|f| self.electricity.place(f));
+        self.places = places.collect();
     }
 
     /// Takes the figures of this instant.
@@ -72,8 +81,12 @@ impl<'a, 'c> Forward<'a, 'c> {
         self.output.extend(stores.map(|r| e.output(r)));
         self.load.clone_from(&e.load);
         self.on.clone_from(&e.on);
-        let flows = self.feeds.iter().map(|f| e.feed(f.link, f.store, f.server));
-        (self.feed_watts, self.feed_passed) = flows.unzip();
+        self.feed_watts.clear();
+        self.feed_passed.clear();
+        for (watts, passed) in self.places.iter().map(|at| e.feed(*at)) {
+            self.feed_watts.push(watts);
+            self.feed_passed.push(passed);
+        }
         let known = self.lost.len();
         self.lost
             .extend(e.lost[known..].iter().map(|(s, at)| (*s, *at as f64 / 1e6)));
@@ -106,6 +119,7 @@ impl<'a, 'c> Forward<'a, 'c> {
             }
         }
         self.feeds = feeds;
+        self.find_places();
         self.read();
     }
 
