@@ -31,6 +31,9 @@ struct Arguments {
     /// Of the solved instances, only one in so many.
     #[arg(long, default_value_t = 1)]
     every: usize,
+    /// Leave out everything but the times of plans.
+    #[arg(long, conflicts_with_all = ["solved", "no_scaling"])]
+    only_scaling: bool,
     /// Leave out the times of plans.
     #[arg(long)]
     no_scaling: bool,
@@ -60,8 +63,30 @@ fn instances(arguments: &Arguments) -> Vec<Instance> {
     instances
 }
 
+/// Times of plans, as a text.
+fn scaling_text(arguments: &Arguments) -> Result<String> {
+    let sizes: Vec<usize> = scaling::SIZES
+        .into_iter()
+        .filter(|s| *s <= arguments.largest)
+        .collect();
+    let timed = |shape| anyhow::Ok((shape, scaling::timings(shape, &sizes, arguments.first_seed)?));
+    let shapes = Shape::ALL.into_iter().map(timed).collect::<Result<Vec<_>>>()?;
+    Ok(report::scaling(&shapes))
+}
+
+fn write(arguments: &Arguments, file: &str, content: &str) -> Result<()> {
+    let path = arguments.report.join(file);
+    std::fs::create_dir_all(&arguments.report).with_context(|| format!("{}", arguments.report.display()))?;
+    std::fs::write(&path, content).with_context(|| format!("{}", path.display()))
+}
+
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if arguments.only_scaling {
+        let text = format!("# Time of a plan\n\n{}", scaling_text(&arguments)?);
+        println!("{text}");
+        return write(&arguments, "planner-speed.md", &text);
+    }
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (title, cases) = if arguments.solved {
         let all: Vec<_> = fixture::solved()?
@@ -87,24 +112,12 @@ fn main() -> Result<()> {
         report::quality(&cases)
     );
     if !arguments.no_scaling {
-        let sizes: Vec<usize> = scaling::SIZES
-            .into_iter()
-            .filter(|s| *s <= arguments.largest)
-            .collect();
-        let timed = |shape| anyhow::Ok((shape, scaling::timings(shape, &sizes, arguments.first_seed)?));
-        let shapes = Shape::ALL.into_iter().map(timed).collect::<Result<Vec<_>>>()?;
         text.push_str("\n## Time of a plan\n\n");
-        text.push_str(&report::scaling(&shapes));
+        text.push_str(&scaling_text(&arguments)?);
     }
     println!("{text}");
-    std::fs::create_dir_all(&arguments.report).with_context(|| format!("{}", arguments.report.display()))?;
-    for (file, content) in [
-        ("planner-quality.md", text),
-        ("planner-quality.csv", report::lines(&cases)),
-    ] {
-        let path = arguments.report.join(file);
-        std::fs::write(&path, content).with_context(|| format!("{}", path.display()))?;
-    }
+    write(&arguments, "planner-quality.md", &text)?;
+    write(&arguments, "planner-quality.csv", &report::lines(&cases))?;
     let above: Vec<String> = cases.iter().flat_map(quality::Case::above_a_bound).collect();
     ensure!(above.is_empty(), "above a bound:\n{}", above.join("\n"));
     Ok(())

@@ -12,7 +12,7 @@ use super::generate::generate_with;
 use super::instance::{Scenario, Shape};
 
 /// Numbers of servers.
-pub const SIZES: [usize; 5] = [10, 100, 1_000, 10_000, 100_000];
+pub const SIZES: [usize; 7] = [10, 30, 100, 300, 1_000, 10_000, 100_000];
 /// Sets on each server.
 pub const SETS_EACH: usize = 10;
 /// Servers on which each set can start.
