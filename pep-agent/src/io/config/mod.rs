@@ -111,10 +111,20 @@ impl TlsEntry {
     /// # Errors
     /// It can be nobody's.
     pub fn name_of(&self, host: &str) -> Result<ServerName<'static>, InvalidDnsNameError> {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let bare = bare(host);
         let named = self.names.get(bare).map_or(bare, String::as_str);
         cops_codec::tls::pdp_name(named)
     }
+
+    /// Whether `names` says for whom the PDP at this host is certified.
+    pub fn has_name_for(&self, host: &str) -> bool {
+        self.names.contains_key(bare(host))
+    }
+}
+
+/// An IPv6 address without its brackets; anything else as it is.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// `[integrity]`: RFC 2748 4.1.

@@ -69,19 +69,34 @@ pub(super) enum ConnectError {
     },
 }
 
-/// Whether a PDP may be connected to that only another PDP, or an earlier run of the agent, has named: it is one of the
-/// list, or one that the file lets redirects lead to. A redirect carries an address (RFC 2748 2.2.13), so names are looked
-/// up for it. A name that is not known now permits nothing.
-async fn is_permitted(pdp: &PdpEntry, named: SocketAddr) -> bool {
+/// How the file names a PDP that only another PDP, or an earlier run of the agent, has named: it is one of the list, or
+/// one that the file lets redirects lead to; `None` if it may not be connected to. A redirect carries an address (RFC 2748
+/// 2.2.13), so names are looked up for it. A name that is not known now permits nothing.
+async fn permitted_as(pdp: &PdpEntry, named: SocketAddr) -> Option<&str> {
     let also = pdp.redirect_addresses.iter().filter(|_| pdp.follow_redirects);
     for known in pdp.addresses.iter().chain(also) {
         if let Ok(mut found) = tokio::net::lookup_host(known).await
             && found.any(|found| (found.ip(), found.port()) == (named.ip(), named.port()))
         {
-            return true;
+            return Some(known);
         }
     }
-    false
+    None
+}
+
+/// The host of `host:port`.
+fn host_of(address: &str) -> &str {
+    address.rsplit_once(':').map_or(address, |(host, _)| host)
+}
+
+/// The host for whose name a PDP's certificate is checked (RFC 4261 7.2). For an address of a redirect that `[tls.names]`
+/// does not have, it is the one by which the file permits it: whoever answers there has to be that PDP.
+fn certified_host<'a>(tls: &TlsEntry, address: &'a str, known: Option<&'a str>) -> &'a str {
+    let host = host_of(address);
+    match known {
+        Some(known) if !tls.has_name_for(host) => host_of(known),
+        _ => host,
+    }
 }
 
 /// Makes a connection.
@@ -101,12 +116,16 @@ pub(super) async fn connect(
         source,
     };
     let made = async {
-        if let Target::Named(named) = target
-            && !is_permitted(&pdp, named.to_socket_addr()).await
-        {
-            let address = address.clone();
-            return Err(ConnectError::NotPermitted { address });
-        }
+        let known = match target {
+            Target::Listed(_) => None,
+            Target::Named(named) => match permitted_as(&pdp, named.to_socket_addr()).await {
+                Some(known) => Some(known),
+                None => {
+                    let address = address.clone();
+                    return Err(ConnectError::NotPermitted { address });
+                }
+            },
+        };
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for candidate in tokio::net::lookup_host(&address).await.map_err(io)? {
             if !candidate.ip().is_loopback() && !pdp.allow_plain {
@@ -117,8 +136,9 @@ pub(super) async fn connect(
             }
             match TcpStream::connect(candidate).await {
                 Ok(stream) => {
-                    let host = address.rsplit_once(':').map_or(&*address, |(host, _)| host);
-                    let tls = tls.as_ref().map(|(tls, pep_id)| (tls, pep_id, host));
+                    let tls = tls
+                        .as_ref()
+                        .map(|(tls, pep_id)| (tls, pep_id, certified_host(tls, &address, known)));
                     return Connection::begin(stream, candidate, tls, limits)
                         .await
                         .map_err(io);
@@ -278,4 +298,78 @@ async fn write(mut sink: SplitSink<Framed<BoxedStream, CopsCodec>, Frame>, mut q
     }
     // An error here is the end all the same.
     let _ = sink.close().await;
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn pdp(addresses: &[&str], redirect_addresses: &[&str]) -> PdpEntry {
+        let all = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        PdpEntry {
+            addresses: all(addresses),
+            follow_redirects: true,
+            redirect_addresses: all(redirect_addresses),
+            allow_plain: false,
+            plan_ttl: Duration::from_secs(60),
+            reading_interval: Duration::from_secs(5),
+            retry_max: Duration::from_secs(60),
+        }
+    }
+
+    fn tls(names: &[(&str, &str)]) -> TlsEntry {
+        TlsEntry {
+            required: true,
+            certificate: "none.pem".into(),
+            key: "none.key".into(),
+            authorities: "none.pem".into(),
+            names: names
+                .iter()
+                .map(|&(host, name)| (host.to_owned(), name.to_owned()))
+                .collect(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_an_address_is_checked_for_the_name_that_the_file_has_t_7_2_02() {
+        let named: SocketAddr = "127.0.0.1:3288".parse().unwrap();
+        for pdp in [
+            pdp(&["localhost:3288"], &[]),
+            pdp(&["192.0.2.1:3288"], &["localhost:3288"]),
+        ] {
+            let known = permitted_as(&pdp, named).await;
+            assert_eq!(known, Some("localhost:3288"));
+            assert_eq!(certified_host(&tls(&[]), "127.0.0.1:3288", known), "localhost");
+            // What the file says about this very address comes first.
+            let tls = tls(&[("127.0.0.1", "pdp.test")]);
+            assert_eq!(certified_host(&tls, "127.0.0.1:3288", known), "127.0.0.1");
+        }
+        let other_port = pdp(&["localhost:3289"], &[]);
+        assert_eq!(permitted_as(&other_port, named).await, None);
+        let mut follows_none = pdp(&["192.0.2.1:3288"], &["localhost:3288"]);
+        follows_none.follow_redirects = false;
+        assert_eq!(permitted_as(&follows_none, named).await, None);
+        // A PDP of the list is checked for what the list says.
+        assert_eq!(certified_host(&tls(&[]), "[::1]:3288", None), "[::1]");
+    }
+
+    #[tokio::test]
+    async fn no_connection_over_tls_is_made_to_a_pdp_that_the_file_has_not_t_7_02() {
+        let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+        elsewhere.set_nonblocking(true).unwrap();
+        let address = elsewhere.local_addr().unwrap();
+        let target = Target::Named(PdpAddress {
+            address: address.ip(),
+            port: address.port(),
+        });
+        let who = Some((tls(&[]), PepId::new("node7").unwrap()));
+        let made = connect(pdp(&["127.0.0.1:1"], &[]), target, who, Limits::DEFAULT).await;
+        assert!(matches!(made, Err(ConnectError::NotPermitted { .. })));
+        // Loopback has a connection wait here once its maker has it, and it would have it by now.
+        let came = elsewhere.accept().map(|_| ()).unwrap_err();
+        assert_eq!(came.kind(), io::ErrorKind::WouldBlock);
+    }
 }
