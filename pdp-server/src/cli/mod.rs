@@ -314,6 +314,11 @@ fn read_config(file: &Path) -> Result<Config> {
         integrity.keys = folder.join(&integrity.keys);
         integrity.numbers = integrity.numbers.as_ref().map(|numbers| folder.join(numbers));
     }
+    if let Some(tls) = &mut config.tls {
+        for path in [&mut tls.certificate, &mut tls.key, &mut tls.authorities] {
+            *path = folder.join(&*path);
+        }
+    }
     Ok(config)
 }
 
