@@ -6,7 +6,8 @@
 //! | `GET /v1/status` | [`Status`] |
 //! | `GET /v1/plan` | [`PlanInForce`], or `null` |
 //! | `GET /v1/explain` | [`Explanation`]; `Accept: text/plain` (or `?format=text`): the same as text |
-//! | `GET /v1/events?since=N` | NDJSON: one [`Event`] a line, those kept with `seq > N`, then as they happen; without `since`: from now on |
+//! | `GET /v1/events?since=N` | NDJSON: one [`Event`] a line, those kept with `seq > N`, then as they happen; without `since`: from now on. `Accept: text/event-stream`: the same as server-sent events, `id` being `seq`; `Last-Event-ID` goes before `since` |
+//! | `GET /v1/me` | [`Me`]: who the PDP takes the asker for |
 //! | `GET /metrics` | what Prometheus reads, as text: `docs/metrics.md` |
 //! | `POST /v1/interrupt` | [`InterruptRequest`] in, [`CommandAnswer`] out |
 //! | `POST /v1/restore` | [`RestoreRequest`] in, [`CommandAnswer`] out |
@@ -14,6 +15,10 @@
 //! A command sent twice with one id is done once, and answered the same twice. One that is
 //! refused is a [`CommandAnswer`] too, with `done` false and status 409. Errors are [`Problem`]s with status 400 (not
 //! understood), 404 or 503 (the PDP stops).
+//!
+//! The same paths are served over TCP where the file has `[web]`. There every request carries a token
+//! (`Authorization: Bearer TOKEN`): 401 without one that counts; 403 where a viewer commands; 408 where a request takes
+//! too long. Who commanded what, and what was answered, is in the journal ([`crate::engine::state::Record::Audit`]).
 //!
 //! # Data of events
 //!
@@ -53,6 +58,9 @@ pub struct Status {
     pub warnings: Vec<String>,
     /// Where PEPs connect.
     pub listen: String,
+    /// Where people connect, as a URL; `None`: nowhere.
+    #[serde(default)]
+    pub web: Option<String>,
     /// How much faster than the world its clock runs.
     pub clock_scale: u32,
     /// Engine time, in milliseconds.
@@ -89,6 +97,25 @@ pub struct Status {
     pub counts: Counts,
     /// Number of the last event.
     pub last_event: u64,
+}
+
+/// What somebody may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Look and command.
+    Operator,
+}
+
+/// Who the PDP takes the asker for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Me {
+    /// Name, as the journal has it.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
 }
 
 /// An interruption.
@@ -199,6 +226,12 @@ pub struct ServerStatus {
     pub mains: Mains,
     /// Measured draw.
     pub milliwatts: Option<u64>,
+    /// Most that it can draw.
+    #[serde(default)]
+    pub peak_milliwatts: u64,
+    /// Mains domains that feed it.
+    #[serde(default)]
+    pub domains: Vec<String>,
     /// Plans may act on it.
     pub armed: bool,
     /// It is simulated.
@@ -214,6 +247,9 @@ pub struct ReserveStatus {
     pub pep: String,
     /// Energy of the full store.
     pub capacity_millijoules: u64,
+    /// Servers that it feeds without any line.
+    #[serde(default)]
+    pub feeds: Vec<String>,
     /// Energy left now.
     pub charge_millijoules: u64,
     /// Energy that is never drawn.
@@ -241,6 +277,15 @@ pub struct LineStatus {
     pub pep: String,
     /// State of the switch, in a word.
     pub state: String,
+    /// Reserves that it can carry.
+    #[serde(default)]
+    pub reserves: Vec<String>,
+    /// Servers that it can carry them to.
+    #[serde(default)]
+    pub servers: Vec<String>,
+    /// Most that it carries, at its input.
+    #[serde(default)]
+    pub max_milliwatts: u64,
     /// What it carries now.
     pub carries: Vec<CarriedStatus>,
     /// Plans may switch it.
@@ -400,6 +445,16 @@ pub enum CommandScope {
     Server(String),
 }
 
+impl std::fmt::Display for CommandScope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cluster => f.write_str("cluster"),
+            Self::Domain(name) => write!(f, "domain={name}"),
+            Self::Server(name) => write!(f, "server={name}"),
+        }
+    }
+}
+
 impl std::str::FromStr for CommandScope {
     type Err = String;
 
@@ -447,6 +502,20 @@ pub struct AvailabilityRequest {
     /// One client-type; all that are served here where there is none.
     #[serde(default)]
     pub client_type: Option<u16>,
+}
+
+impl std::fmt::Display for AvailabilityRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.availability {
+            Availability::Serve => f.write_str("serve")?,
+            Availability::Redirect(to) => write!(f, "redirect to {to}")?,
+            Availability::Drain => f.write_str("drain")?,
+        }
+        match self.client_type {
+            Some(client_type) => write!(f, " client-type {client_type}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Whether a PDP serves PEPs.

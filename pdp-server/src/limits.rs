@@ -4,12 +4,32 @@
 pub const MAX_CONFIG_OCTETS: usize = 4 * 1024 * 1024;
 /// Events kept for `GET /v1/events?since=N`; older ones are gone.
 pub const MAX_EVENTS_KEPT: usize = 10_000;
-/// Events that a slow reader of the stream may be behind before it is cut off.
-pub const MAX_EVENTS_BEHIND: usize = 4_096;
 /// Largest body of an admin request, in octets.
 pub const MAX_ADMIN_BODY_OCTETS: usize = 64 * 1024;
 /// Admin connections served at one time.
 pub const MAX_ADMIN_CONNECTIONS: usize = 64;
+/// Connections of the HTTP listener for people at one time.
+pub const MAX_WEB_CONNECTIONS: usize = 128;
+/// How long one of them may take for the head of a request, or be idle between two.
+pub const WEB_HEADER_MILLIS: u64 = 10_000;
+/// How long a request may take, its body and its answer included; event streams are not bounded in time.
+pub const WEB_REQUEST_MILLIS: u64 = 60_000;
+/// How long one of them may leave what it is sent unacknowledged, or not take it.
+pub const WEB_UNREAD_MILLIS: u32 = 30_000;
+/// How long a TLS handshake of the HTTP listener may take.
+pub const WEB_HANDSHAKE_MILLIS: u64 = 10_000;
+/// Octets of the head of a request over TCP.
+pub const MAX_WEB_HEAD_OCTETS: usize = 16 * 1024;
+/// Headers of a request over TCP.
+pub const MAX_WEB_HEADERS: usize = 64;
+/// Tokens in the file of `[web]`.
+pub const MAX_TOKENS: usize = 1_000;
+/// How often an event stream that is idle says that it is alive.
+pub const STREAM_HEARTBEAT_MILLIS: u64 = 5_000;
+/// How often it is looked whether the token of an event stream still counts.
+pub const STREAM_TOKEN_MILLIS: u64 = 2_000;
+/// Commands about availability that are remembered by their ids.
+pub const MAX_AVAILABILITY_COMMANDS_KEPT: usize = 256;
 /// Longest id of an admin command, in octets.
 pub const MAX_COMMAND_ID_OCTETS: usize = 128;
 /// Frames queued towards one PEP before its connection is closed as too slow.

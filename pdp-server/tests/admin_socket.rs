@@ -49,7 +49,7 @@ async fn commands_reach_the_loop_and_events_come_back() {
     let answering = tokio::spawn(async move {
         while let Some(call) = calls.recv().await {
             match call {
-                AdminCall::Interrupt(request, reply) if request.scope == CommandScope::Cluster => {
+                AdminCall::Interrupt(request, _, reply) if request.scope == CommandScope::Cluster => {
                     let answer = CommandAnswer {
                         id: request.id,
                         done: true,
@@ -58,7 +58,7 @@ async fn commands_reach_the_loop_and_events_come_back() {
                     };
                     reply.send(Ok(answer)).unwrap();
                 }
-                AdminCall::Interrupt(_, reply) => {
+                AdminCall::Interrupt(_, _, reply) => {
                     reply
                         .send(Err(Problem {
                             error: "no such domain".into(),

@@ -45,6 +45,8 @@ pub struct ClusterOptions {
     pub open_timeout_seconds: u64,
     /// Further lines of `[listen]` of the PDP.
     pub listen: String,
+    /// Further tables of the PDP's file.
+    pub tables: String,
 }
 
 impl Default for ClusterOptions {
@@ -55,6 +57,7 @@ impl Default for ClusterOptions {
             accounting_seconds: 1,
             open_timeout_seconds: 10,
             listen: String::new(),
+            tables: String::new(),
         }
     }
 }
@@ -399,6 +402,7 @@ fn pdp_file(address: SocketAddr, options: &ClusterOptions) -> String {
         accounting_seconds,
         open_timeout_seconds,
         listen,
+        tables,
         ..
     } = options;
     format!(
@@ -479,6 +483,8 @@ report_period_seconds = 30
 [cops]
 keep_alive_seconds = {keep_alive_seconds}
 accounting_seconds = {accounting_seconds}
+
+{tables}
 "#
     )
 }

@@ -207,6 +207,9 @@ fn dispatch(command: Subcommands) -> Result<ExitCode> {
             if let Some(tls) = &config.tls {
                 io::tls::read(tls)?;
             }
+            if let Some(web) = &config.web {
+                io::web::check(web)?;
+            }
             print!(
                 "{}",
                 table::config(&config, keys.as_ref(), io::clock::unix_millis())
@@ -310,6 +313,13 @@ fn read_config(file: &Path) -> Result<Config> {
     let folder = file.parent().unwrap_or(Path::new(""));
     config.journal.path = folder.join(&config.journal.path);
     config.admin.socket = folder.join(&config.admin.socket);
+    if let Some(web) = &mut config.web {
+        web.tokens = folder.join(&web.tokens);
+        if let Some(tls) = &mut web.tls {
+            tls.certificate = folder.join(&tls.certificate);
+            tls.key = folder.join(&tls.key);
+        }
+    }
     if let Some(integrity) = &mut config.integrity {
         integrity.keys = folder.join(&integrity.keys);
         integrity.numbers = integrity.numbers.as_ref().map(|numbers| folder.join(numbers));

@@ -26,6 +26,8 @@ pub struct Config {
     pub journal: Journal,
     /// Where administrators connect (`[admin]`).
     pub admin: Admin,
+    /// Where people connect with a browser, and Prometheus (`[web]`); `None`: nowhere.
+    pub web: Option<Web>,
     /// The PDP that PEPs are sent to from the start, instead of being served here (`[redirect] to`).
     pub redirect: Option<SocketAddr>,
     /// What each PEP may do (`[[peer]]` in order, then `[peer_default]`).
@@ -113,6 +115,35 @@ pub enum OnUnreadable {
 pub struct Admin {
     /// The Unix socket; made with mode 0600.
     pub socket: PathBuf,
+}
+
+/// `[web]`: the admin API and a live page over TCP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    /// Address and port. Port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// The file of tokens, which only its owner may use.
+    pub tokens: PathBuf,
+    /// Certificate (PEM, with those of intermediate authorities) and private key; `None`: plain HTTP.
+    pub tls: Option<WebTls>,
+    /// Plain HTTP may be served on an address that is not loopback.
+    pub allow_plain: bool,
+}
+
+impl Web {
+    /// Whether tokens would cross a network in clear.
+    pub fn is_plain_beyond_loopback(&self) -> bool {
+        !self.address.ip().is_loopback() && self.tls.is_none()
+    }
+}
+
+/// The files of TLS for `[web]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebTls {
+    /// This PDP's certificate, and those of intermediate authorities, in PEM.
+    pub certificate: PathBuf,
+    /// Its private key, in PEM, which only its owner may use.
+    pub key: PathBuf,
 }
 
 /// What a PEP may do.

@@ -11,7 +11,10 @@ use power_policy::grouping::{
 use power_policy::model::{Name, PowerPolicy};
 use toml::Spanned;
 
-use super::{Admin, Config, Cops, Integrity, Journal, Listen, OnUnreadable, PeerPolicy, PeerRule, Tls, raw};
+use super::{
+    Admin, Config, Cops, Integrity, Journal, Listen, OnUnreadable, PeerPolicy, PeerRule, Tls, Web, WebTls,
+    raw,
+};
 use crate::limits;
 
 /// What is wrong with a configuration file: where, which key, and what was expected.
@@ -163,6 +166,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Config, ConfigError> {
         admin: Admin {
             socket: path(&source, &root.admin.socket)?,
         },
+        web: web(&source, root.web.as_ref())?,
         peers: peers(&source, &root)?,
         grouping: grouping(&source, &root)?,
         facility_witnesses: witnesses(&source, &root)?,
@@ -258,6 +262,38 @@ fn listen(source: &Source<'_>, raw: &raw::Listen, is_protected: bool) -> Result<
         write_timeout_millis: source.seconds(&raw.write_timeout_seconds, 10_000, 1..=3_600)?,
         max_message_octets: u32::try_from(kibibytes.saturating_mul(1024)).unwrap_or(u32::MAX),
     })
+}
+
+fn web(source: &Source<'_>, raw: Option<&raw::Web>) -> Result<Option<Web>, ConfigError> {
+    let Some(raw) = raw else { return Ok(None) };
+    let text = raw.address.get_ref();
+    let address: SocketAddr = text.parse().map_err(|_| {
+        let problem = format!("'{text}' is no address; expected IP:PORT, as in 127.0.0.1:8088 or [::1]:8088");
+        source.error(raw.address.span(), problem)
+    })?;
+    let tls = match (&raw.certificate, &raw.key) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some(WebTls {
+            certificate: path(source, certificate)?,
+            key: path(source, key)?,
+        }),
+        (Some(one), None) => return Err(source.error(one.span(), "expected `key` beside `certificate`")),
+        (None, Some(one)) => return Err(source.error(one.span(), "expected `certificate` beside `key`")),
+    };
+    let web = Web {
+        address,
+        tokens: path(source, &raw.tokens)?,
+        tls,
+        allow_plain: raw.allow_plain,
+    };
+    if web.is_plain_beyond_loopback() && !web.allow_plain {
+        let problem = format!(
+            "{address} is not loopback, and over plain HTTP whoever listens can take a token; expected a loopback \
+             address, `certificate` and `key`, or web.allow_plain = true on a network that is closed otherwise"
+        );
+        return Err(source.error(raw.address.span(), problem));
+    }
+    Ok(Some(web))
 }
 
 fn redirect(

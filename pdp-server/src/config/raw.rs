@@ -12,6 +12,7 @@ pub(super) struct Root {
     pub(super) listen: Listen,
     pub(super) journal: Journal,
     pub(super) admin: Admin,
+    pub(super) web: Option<Web>,
     pub(super) redirect: Option<Redirect>,
     #[serde(default)]
     pub(super) peer: Vec<Peer>,
@@ -57,6 +58,17 @@ pub(super) struct Journal {
 #[serde(deny_unknown_fields)]
 pub(super) struct Admin {
     pub(super) socket: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Web {
+    pub(super) address: Spanned<String>,
+    pub(super) tokens: Spanned<String>,
+    pub(super) certificate: Option<Spanned<String>>,
+    pub(super) key: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) allow_plain: bool,
 }
 
 #[derive(Deserialize)]

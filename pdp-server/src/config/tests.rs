@@ -66,6 +66,16 @@ fn the_example_loads_and_shows_the_defaults() {
 }
 
 #[test]
+fn people_are_served_beyond_loopback_with_tls_or_where_the_file_allows_plain() {
+    let config = |more: &str| {
+        let text = format!("{SMALLEST}[web]\naddress = \"192.0.2.7:8088\"\ntokens = \"t\"\n{more}");
+        parse("pdp.toml", &text).unwrap().web.unwrap()
+    };
+    assert!(!config("certificate = \"c\"\nkey = \"k\"").is_plain_beyond_loopback());
+    assert!(config("allow_plain = true").is_plain_beyond_loopback());
+}
+
+#[test]
 fn the_smallest_file_is_enough() {
     let config = parse("pdp.toml", SMALLEST).unwrap();
     assert_eq!(config.policy, PowerPolicy::default());
@@ -145,6 +155,18 @@ fn every_refusal_names_file_line_key_and_what_was_expected() {
         (
             "[cops]\nhold_seconds = 0",
             "pdp.toml:9: cops.hold_seconds: 0 is out of range; expected 1 to 604800",
+        ),
+        (
+            "[web]\naddress = \"192.0.2.7:8088\"\ntokens = \"t\"",
+            "pdp.toml:9: web.address: 192.0.2.7:8088 is not loopback, and over plain HTTP whoever listens",
+        ),
+        (
+            "[web]\naddress = \"127.0.0.1:8088\"",
+            "pdp.toml:8: web: missing field `tokens`",
+        ),
+        (
+            "[web]\naddress = \"127.0.0.1:8088\"\ntokens = \"t\"\nkey = \"k\"",
+            "pdp.toml:11: web.key: expected `certificate` beside `key`",
         ),
         ("[tsl]\n", "pdp.toml:8: tsl: unknown field `tsl`, expected one of"),
         ("x = = 1", "pdp.toml:8: admin.x: "),

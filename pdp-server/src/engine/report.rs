@@ -27,6 +27,7 @@ impl Engine {
             experimental: true,
             warnings: Vec::new(),
             listen: String::new(),
+            web: None,
             clock_scale: self.settings.scale,
             now_millis: self.now,
             term,
@@ -64,6 +65,13 @@ impl Engine {
                     powered: s.powered,
                     mains: s.mains,
                     milliwatts: s.measured_milliwatts,
+                    peak_milliwatts: s.peak_milliwatts,
+                    domains: s
+                        .inlets
+                        .iter()
+                        .filter_map(|inlet| snapshot.domains.get(inlet.domain.0 as usize))
+                        .map(|domain| domain.name.to_string())
+                        .collect(),
                     armed: s.armed,
                     simulated: s.simulated,
                 })
@@ -188,6 +196,12 @@ impl Engine {
                     name: r.name.to_string(),
                     pep: r.pep.as_ref().map(ToString::to_string).unwrap_or_default(),
                     capacity_millijoules: r.capacity_millijoules,
+                    feeds: r
+                        .feeds
+                        .iter()
+                        .filter_map(|server| snapshot.servers.get(server.0 as usize))
+                        .map(|server| server.name.to_string())
+                        .collect(),
                     charge_millijoules: r.charge_millijoules,
                     cutoff_millijoules: r.cutoff_millijoules,
                     age_millis: r.age_millis,
@@ -341,6 +355,9 @@ fn line_status(snapshot: &Snapshot) -> Vec<LineStatus> {
             name: l.name.to_string(),
             pep: l.pep.as_ref().map(ToString::to_string).unwrap_or_default(),
             state: format!("{:?}", l.state).to_lowercase(),
+            reserves: l.reserves.iter().map(|r| reserve(*r)).collect(),
+            servers: l.servers.iter().map(|s| server(*s)).collect(),
+            max_milliwatts: l.max_milliwatts,
             carries: l
                 .joined
                 .iter()

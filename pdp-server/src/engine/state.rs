@@ -165,6 +165,20 @@ pub enum Record {
         /// What it reports, without telemetry.
         facts: Arc<PepFacts>,
     },
+    /// An administrator commanded something, or was answered. It changes nothing; who asked for what stays known.
+    Audit {
+        /// When, in milliseconds of Unix time.
+        unix_millis: u64,
+        /// Who: "token NAME" over TCP, "uid N" over the admin socket.
+        by: String,
+        /// What was asked, in words.
+        command: String,
+        /// Id of the command.
+        id: String,
+        /// The answer; `None` when it was asked.
+        #[serde(default)]
+        answer: Option<String>,
+    },
     /// A PEP is forgotten.
     Forgotten {
         /// The PEP.
@@ -264,6 +278,7 @@ impl Record {
             Self::Released { .. } => "released",
             Self::Metered { .. } => "metered",
             Self::Checkpoint { .. } => "checkpoint",
+            Self::Audit { .. } => "audit",
         }
     }
 }
@@ -298,6 +313,7 @@ impl State {
             Record::Facts { pep, facts } => {
                 self.facts.insert(pep.clone(), Arc::clone(facts));
             }
+            Record::Audit { .. } => {}
             Record::Forgotten { pep } => {
                 self.facts.remove(pep);
                 self.issued.remove(pep);

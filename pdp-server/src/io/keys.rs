@@ -30,6 +30,14 @@ pub enum KeysError {
         /// What was expected, and found.
         problem: String,
     },
+    /// Tokens that are none.
+    #[error("{}: {problem}", path.display())]
+    Tokens {
+        /// The file.
+        path: PathBuf,
+        /// What was expected, and found.
+        problem: String,
+    },
     /// What stands in it.
     #[error(transparent)]
     Text(#[from] KeyFileError),
@@ -62,6 +70,23 @@ impl KeyFile {
     /// # Errors
     /// Why there are no keys; nothing of the file is shown.
     pub fn read(&mut self) -> Result<KeyTable, KeysError> {
+        let mut octets = self.read_octets()?;
+        let keys = match std::str::from_utf8(&octets) {
+            Ok(text) => key_file::read_table(&self.path.display().to_string(), text).map_err(KeysError::from),
+            Err(error) => Err(KeysError::Exposed {
+                path: self.path.clone(),
+                problem: format!(
+                    "expected UTF-8, found something else at octet {}",
+                    error.valid_up_to()
+                ),
+            }),
+        };
+        wipe(&mut octets);
+        keys
+    }
+
+    /// As [`Self::read`], the octets alone.
+    pub(super) fn read_octets(&mut self) -> Result<Vec<u8>, KeysError> {
         let io = |source| KeysError::Io {
             path: self.path.clone(),
             source,
@@ -95,16 +120,10 @@ impl KeyFile {
             )));
         }
         let mut octets = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
-        let read = file.take(MAX_FILE_OCTETS as u64).read_to_end(&mut octets);
-        let keys = read.map_err(io).and_then(|_| match std::str::from_utf8(&octets) {
-            Ok(text) => Ok(key_file::read_table(&self.path.display().to_string(), text)?),
-            Err(error) => Err(exposed(format!(
-                "expected UTF-8, found something else at octet {}",
-                error.valid_up_to()
-            ))),
-        });
-        wipe(&mut octets);
-        keys
+        file.take(MAX_FILE_OCTETS as u64)
+            .read_to_end(&mut octets)
+            .map_err(io)?;
+        Ok(octets)
     }
 }
 

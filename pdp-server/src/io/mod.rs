@@ -9,12 +9,14 @@
 //! | certificates ([`tls`]) | 1, with TLS | reads the files again when they change |
 //! | connection (`connection`) | 2 a PEP | one reads, one writes: a PEP that does not read is still heard |
 //! | admin ([`admin`]) | 1, and 1 a client | asks the loop through one bounded queue |
+//! | web ([`web`]) | 1 where the file has it, and 1 a client | the same router as admin, over TCP |
 //! | journal (`journal`) | 1 thread | SQLite blocks |
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod admin;
 pub mod clock;
+mod commands;
 mod connection;
 pub mod journal;
 pub mod keys;
@@ -23,5 +25,6 @@ mod opening;
 mod outbox;
 pub mod run;
 pub mod tls;
+pub mod web;
 
 pub use run::{Options, run, run_with, serve};

@@ -10,13 +10,14 @@ use cops_codec::integrity::{KeyTable, StartNumbers, UnixTime};
 use cops_codec::limits::Limits;
 use cops_codec::session::{Calendar, Moment};
 use cops_codec::wire::{ClientType, KaTimer, Role};
-use power_policy::interruption::{Command, CommandOutcome};
+use power_policy::interruption::Command;
 use power_policy::model::{Name, Scope};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::admin::{self, AdminCall, AdminHandle, EventLog};
+use super::admin::{self, AdminCall, AdminHandle, EventLog, Reply};
 use super::clock::{self, BootClock};
+use super::commands::{Asked, Commands};
 use super::connection::{Common, FromConnection};
 use super::journal::{Journal, SqliteStore};
 use super::keys::{KeyFile, NumberFile};
@@ -24,7 +25,10 @@ use super::listener;
 use super::opening::Opening;
 use super::outbox::{NotTaken, Outbox};
 use super::tls::{self, Welcome};
-use crate::api::{self, AvailabilityRequest, ClientTypeStatus, CommandAnswer, CommandScope, Problem, Status};
+use super::web;
+use crate::api::{
+    self, AvailabilityRequest, ClientTypeStatus, CommandAnswer, CommandScope, Me, Problem, Status,
+};
 use crate::config::Config;
 use crate::engine::Recovery;
 use crate::host::{Availability, BoxedModule};
@@ -89,6 +93,10 @@ pub async fn serve(
 ) -> Result<()> {
     // The admin socket first: it keeps a second PDP of the same file from touching the journal.
     let socket = admin::bind(&config.admin.socket).await?;
+    let web = match &config.web {
+        Some(web) => Some(web::bind(web).await?),
+        None => None,
+    };
     let listener = listener::bind(&config.listen, !config.is_plain_beyond_loopback()).await?;
     let address = listener::local_address(&listener)?;
 
@@ -169,6 +177,11 @@ pub async fn serve(
         common,
         Arc::clone(&refused),
     ));
+    let web_url = web.as_ref().map(web::Web::url);
+    if let Some(url) = &web_url {
+        tracing::info!(%url, "people are served");
+    }
+    let serving_people = web.map(|web| tokio::spawn(web.serve(handle.clone())));
     let administering = tokio::spawn(admin::serve(socket, handle));
 
     let mut this = Loop {
@@ -177,7 +190,8 @@ pub async fn serve(
         clock,
         events,
         peers: HashMap::new(),
-        answers: HashMap::new(),
+        commands: Commands::default(),
+        web: web_url,
         name: config.name.to_string(),
         listen: address.to_string(),
         warnings,
@@ -190,6 +204,7 @@ pub async fn serve(
     accepting.abort();
     certificates.inspect(tokio::task::JoinHandle::abort);
     administering.abort();
+    serving_people.inspect(tokio::task::JoinHandle::abort);
     this.end().await
 }
 
@@ -202,6 +217,12 @@ fn warnings(config: &Config, options: Options) -> Vec<String> {
             config.listen.address
         ));
     }
+    if let Some(web) = config.web.as_ref().filter(|web| web.is_plain_beyond_loopback()) {
+        warnings.push(format!(
+            "people are served over plain HTTP on {}: whoever listens on that network can take their tokens",
+            web.address
+        ));
+    }
     if options.clock_scale > 1 {
         warnings.push(format!(
             "the clock runs {} times too fast: only simulated things are actuated",
@@ -210,9 +231,6 @@ fn warnings(config: &Config, options: Options) -> Vec<String> {
     }
     warnings
 }
-
-/// Those who wait for the answer to a command of one id.
-type Waiting = Vec<oneshot::Sender<std::result::Result<CommandAnswer, Problem>>>;
 
 /// What the loop has of a connection.
 struct Peer {
@@ -227,7 +245,9 @@ struct Loop {
     clock: BootClock,
     events: EventLog,
     peers: HashMap<ConnectionId, Peer>,
-    answers: HashMap<String, Waiting>,
+    commands: Commands,
+    /// Where people connect.
+    web: Option<String>,
     name: String,
     listen: String,
     warnings: Vec<String>,
@@ -428,7 +448,8 @@ impl Loop {
 
     /// Makes records durable, then lets out what depends on them.
     async fn let_out(&mut self) {
-        let records: Vec<_> = std::iter::from_fn(|| self.node.poll_record()).collect();
+        let mut records = self.commands.take_audit();
+        records.extend(std::iter::from_fn(|| self.node.poll_record()));
         if !records.is_empty() {
             let kept = self.journal.append(self.clock.now().engine_millis, records).await;
             self.judge_journal(kept);
@@ -459,9 +480,18 @@ impl Loop {
                     id,
                     outcome,
                     repeated,
-                } => self.answer(&id, &outcome, repeated),
+                } => self
+                    .commands
+                    .answered(&id, &outcome, repeated, clock::unix_millis()),
             }
         }
+        // What was answered is kept before it is known.
+        let audit = self.commands.take_audit();
+        if !audit.is_empty() {
+            let kept = self.journal.append(self.clock.now().engine_millis, audit).await;
+            self.judge_journal(kept);
+        }
+        self.commands.reply();
     }
 
     /// Protection goes on when the journal fails, loudly.
@@ -513,13 +543,31 @@ impl Loop {
             AdminCall::Status(reply) => drop(reply.send(Box::new(self.status()))),
             AdminCall::Plan(reply) => drop(reply.send(self.node.engine().plan().map(Box::new))),
             AdminCall::Explain(reply) => drop(reply.send(Box::new(self.node.engine().explain()))),
-            AdminCall::Interrupt(request, reply) => match scope(&request.scope) {
-                Ok(scope) => self.command(request.id, Command::Interrupt(scope), reply),
+            AdminCall::Interrupt(request, me, reply) => match scope(&request.scope) {
+                Ok(scope) => {
+                    let words = format!("interrupt {}", request.scope);
+                    self.command(request.id, Command::Interrupt(scope), words, me, reply);
+                }
                 Err(problem) => drop(reply.send(Err(problem))),
             },
-            AdminCall::Availability(request, reply) => drop(reply.send(self.set_availability(request))),
-            AdminCall::Restore(request, reply) => self.command(request.id, Command::Restore, reply),
+            AdminCall::Availability(request, me, reply) => self.change_availability(request, me, reply),
+            AdminCall::Restore(request, me, reply) => {
+                self.command(request.id, Command::Restore, "restore".to_owned(), me, reply);
+            }
         }
+    }
+
+    fn change_availability(&mut self, request: AvailabilityRequest, me: Me, reply: Reply) {
+        let asked = Asked {
+            id: request.id.clone(),
+            by: me.name,
+            words: request.to_string(),
+        };
+        let answer = match self.commands.known(&request.id) {
+            Some(answer) => Ok(answer),
+            None => self.set_availability(request),
+        };
+        self.commands.done(asked, answer, reply, clock::unix_millis());
     }
 
     fn set_availability(
@@ -559,36 +607,22 @@ impl Loop {
         })
     }
 
-    fn command(
-        &mut self,
-        id: String,
-        command: Command,
-        reply: oneshot::Sender<std::result::Result<CommandAnswer, Problem>>,
-    ) {
-        self.answers.entry(id.clone()).or_default().push(reply);
-        self.node.command(self.clock.now(), id, command);
-    }
-
-    fn answer(&mut self, id: &str, outcome: &CommandOutcome, repeated: bool) {
-        let (done, text) = match outcome {
-            CommandOutcome::Done(text) => (true, text),
-            CommandOutcome::Refused(text) => (false, text),
+    fn command(&mut self, id: String, command: Command, words: String, me: Me, reply: Reply) {
+        let by = me.name;
+        let asked = Asked {
+            id: id.clone(),
+            by,
+            words,
         };
-        for reply in self.answers.remove(id).unwrap_or_default() {
-            let answer = CommandAnswer {
-                id: id.to_owned(),
-                done,
-                text: text.clone(),
-                repeated,
-            };
-            let _ = reply.send(Ok(answer));
-        }
+        self.commands.asked(asked, reply, clock::unix_millis());
+        self.node.command(self.clock.now(), id, command);
     }
 
     fn status(&self) -> Status {
         let mut status = self.node.engine().status();
         status.name.clone_from(&self.name);
         status.listen.clone_from(&self.listen);
+        status.web.clone_from(&self.web);
         status.warnings.clone_from(&self.warnings);
         status
             .warnings

@@ -64,7 +64,7 @@ pub fn read(tls: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
     })
 }
 
-fn read_file(path: &Path, secret: bool) -> Result<Vec<u8>, TlsError> {
+pub(super) fn read_file(path: &Path, secret: bool) -> Result<Vec<u8>, TlsError> {
     let wrong = |problem: String| TlsError {
         path: path.to_owned(),
         problem,
@@ -88,7 +88,13 @@ fn read_file(path: &Path, secret: bool) -> Result<Vec<u8>, TlsError> {
 }
 
 /// What tells one state of a file from another.
-type Stamp = (u64, u64, u64, i64, i64);
+pub(super) type Stamp = (u64, u64, u64, i64, i64);
+
+/// The state of a file; `None`: it is not there.
+pub(super) fn stamp_of(path: &Path) -> Option<Stamp> {
+    let of = std::fs::metadata(path).ok()?;
+    Some((of.dev(), of.ino(), of.len(), of.ctime(), of.ctime_nsec()))
+}
 
 /// TLS for the connections that come. Clones are one and the same.
 #[derive(Clone)]
@@ -202,10 +208,7 @@ impl Welcome {
     pub(super) fn stamp(&self) -> Vec<Option<Stamp>> {
         [&self.tls.certificate, &self.tls.key, &self.tls.authorities]
             .into_iter()
-            .map(|path| {
-                let of = std::fs::metadata(path).ok()?;
-                Some((of.dev(), of.ino(), of.len(), of.ctime(), of.ctime_nsec()))
-            })
+            .map(|path| stamp_of(path))
             .collect()
     }
 

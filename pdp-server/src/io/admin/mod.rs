@@ -4,17 +4,22 @@ pub mod client;
 mod events;
 pub mod metrics;
 mod server;
+mod stream;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{
-    AvailabilityRequest, CommandAnswer, Explanation, InterruptRequest, PlanInForce, Problem, RestoreRequest,
-    Status,
+    AvailabilityRequest, CommandAnswer, Explanation, InterruptRequest, Me, PlanInForce, Problem,
+    RestoreRequest, Status,
 };
 
 pub use client::{AdminClient, ClientError, EventStream};
 pub use events::{EventLog, EventReader};
+pub(super) use server::{Refused, router};
 pub use server::{bind, serve};
+
+/// Where the answer to a command goes.
+pub type Reply = oneshot::Sender<Result<CommandAnswer, Problem>>;
 
 /// What an administrator wants of the loop, with where the answer goes. An asker that is gone gets none.
 #[derive(Debug)]
@@ -26,14 +31,11 @@ pub enum AdminCall {
     /// `GET /v1/explain`.
     Explain(oneshot::Sender<Box<Explanation>>),
     /// `POST /v1/interrupt`.
-    Interrupt(InterruptRequest, oneshot::Sender<Result<CommandAnswer, Problem>>),
+    Interrupt(InterruptRequest, Me, Reply),
     /// `POST /v1/availability`.
-    Availability(
-        AvailabilityRequest,
-        oneshot::Sender<Result<CommandAnswer, Problem>>,
-    ),
+    Availability(AvailabilityRequest, Me, Reply),
     /// `POST /v1/restore`.
-    Restore(RestoreRequest, oneshot::Sender<Result<CommandAnswer, Problem>>),
+    Restore(RestoreRequest, Me, Reply),
 }
 
 /// How the admin server reaches the loop.

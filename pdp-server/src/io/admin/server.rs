@@ -1,4 +1,4 @@
-//! Serves [`crate::api`] over a Unix socket of mode 0600.
+//! Serves [`crate::api`] over a Unix socket of mode 0600; the router is also that of `[web]`.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -6,23 +6,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use axum::body::Body;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, Extension, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use bytes::Bytes;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
-use super::events::Next;
-use super::{AdminCall, AdminHandle, metrics};
-use crate::api::{AvailabilityRequest, CommandAnswer, InterruptRequest, Problem, RestoreRequest};
+use super::{AdminCall, AdminHandle, metrics, stream};
+use crate::api::{AvailabilityRequest, CommandAnswer, InterruptRequest, Me, Problem, RestoreRequest, Role};
 use crate::limits;
 
 /// How long a client may take to send the head of a request.
@@ -95,7 +92,13 @@ pub async fn serve(socket: AdminSocket, handle: AdminHandle) {
                 continue;
             }
         };
-        let service = TowerToHyperService::new(router.clone());
+        // The socket's mode lets in this user and root alone; which of them it is, the journal keeps.
+        let name = match stream.peer_cred() {
+            Ok(peer) => format!("uid {}", peer.uid()),
+            Err(_) => "admin socket".to_owned(),
+        };
+        let role = Role::Operator;
+        let service = TowerToHyperService::new(router.clone().layer(Extension(Me { name, role })));
         tokio::spawn(async move {
             let served = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -110,12 +113,14 @@ pub async fn serve(socket: AdminSocket, handle: AdminHandle) {
     }
 }
 
-fn router(handle: AdminHandle) -> Router {
+/// The paths. Each request needs an extension [`Me`].
+pub(in crate::io) fn router(handle: AdminHandle) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/plan", get(plan))
         .route("/v1/explain", get(explain))
-        .route("/v1/events", get(events))
+        .route("/v1/me", get(me))
+        .route("/v1/events", get(stream::events))
         .route("/metrics", get(metrics_text))
         .route("/v1/interrupt", post(interrupt))
         .route("/v1/restore", post(restore))
@@ -132,10 +137,10 @@ fn router(handle: AdminHandle) -> Router {
 }
 
 /// An answer that says why not.
-struct Refused(StatusCode, Problem);
+pub(in crate::io) struct Refused(StatusCode, Problem);
 
 impl Refused {
-    fn new(status: StatusCode, error: impl Into<String>) -> Self {
+    pub(in crate::io) fn new(status: StatusCode, error: impl Into<String>) -> Self {
         Self(status, Problem { error: error.into() })
     }
 
@@ -148,6 +153,10 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         (self.0, Json(self.1)).into_response()
     }
+}
+
+async fn me(Extension(me): Extension<Me>) -> Json<Me> {
+    Json(me)
 }
 
 async fn status(State(handle): State<AdminHandle>) -> Result<Response, Refused> {
@@ -211,60 +220,38 @@ async fn explain(
     })
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EventsQuery {
-    since: Option<u64>,
-}
-
-async fn events(
-    State(handle): State<AdminHandle>,
-    query: Result<Query<EventsQuery>, QueryRejection>,
-) -> Result<Response, Refused> {
-    let Query(query) = query.map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error.body_text()))?;
-    let reader = handle.events().reader(query.since);
-    let lines = futures::stream::unfold(reader, |mut reader| async move {
-        let line = match reader.next().await? {
-            Next::Event(event) => serde_json::to_vec(&*event),
-            Next::Lost(lost) => serde_json::to_vec(&serde_json::json!({ "lost": lost })),
-        };
-        // An event has no part that JSON could not say.
-        let mut line = line.unwrap_or_default();
-        line.push(b'\n');
-        Some((Ok::<_, std::convert::Infallible>(Bytes::from(line)), reader))
-    });
-    Ok((
-        [(header::CONTENT_TYPE, "application/x-ndjson")],
-        Body::from_stream(lines),
-    )
-        .into_response())
-}
-
 async fn interrupt(
     State(handle): State<AdminHandle>,
+    Extension(me): Extension<Me>,
     request: Result<Json<InterruptRequest>, JsonRejection>,
 ) -> Result<Response, Refused> {
     let Json(request) = request.map_err(|error| Refused::new(error.status(), error.body_text()))?;
     check_id(&request.id)?;
-    answer(handle.ask(|reply| AdminCall::Interrupt(request, reply)).await)
+    answer(handle.ask(|reply| AdminCall::Interrupt(request, me, reply)).await)
 }
 
 async fn restore(
     State(handle): State<AdminHandle>,
+    Extension(me): Extension<Me>,
     request: Result<Json<RestoreRequest>, JsonRejection>,
 ) -> Result<Response, Refused> {
     let Json(request) = request.map_err(|error| Refused::new(error.status(), error.body_text()))?;
     check_id(&request.id)?;
-    answer(handle.ask(|reply| AdminCall::Restore(request, reply)).await)
+    answer(handle.ask(|reply| AdminCall::Restore(request, me, reply)).await)
 }
 
 async fn availability(
     State(handle): State<AdminHandle>,
+    Extension(me): Extension<Me>,
     request: Result<Json<AvailabilityRequest>, JsonRejection>,
 ) -> Result<Response, Refused> {
     let Json(request) = request.map_err(|error| Refused::new(error.status(), error.body_text()))?;
     check_id(&request.id)?;
-    answer(handle.ask(|reply| AdminCall::Availability(request, reply)).await)
+    answer(
+        handle
+            .ask(|reply| AdminCall::Availability(request, me, reply))
+            .await,
+    )
 }
 
 fn check_id(id: &str) -> Result<(), Refused> {
