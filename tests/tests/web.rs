@@ -1,7 +1,13 @@
 //! The HTTP listener for people, on a real PDP in a real cluster: tokens, roles, commands and their audit, server-sent
 //! events, limits. The page's own doing is the browser's.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_types, clippy::disallowed_methods)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_types,
+    clippy::disallowed_methods
+)]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
