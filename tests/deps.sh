@@ -11,6 +11,8 @@ needs=(
   "smilint:smitools"              # judges docs/POWER-DIVERT-PIB
   "/lib/nut/upsd:nut-server"      # a real upsd with dummy-ups
   "upsrw:nut-client"              # sets the dummy's variables
+  "chromium:chromium"             # shows the live page
+  "chromedriver:chromium-driver"  # drives it
   "promtool:prometheus"           # judges the metrics and the alert rules
   "dbus-daemon:dbus-daemon"       # a bus for a stand-in of systemd
   "dpkg-deb:dpkg"                 # installs our own packages

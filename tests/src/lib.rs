@@ -1,5 +1,6 @@
 //! The system as a whole: what its end-to-end tests and the demo share.
 
+pub mod browser;
 pub mod capture;
 pub mod cluster;
 pub mod cluster_run;
