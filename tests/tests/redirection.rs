@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cops_codec::limits::Limits;
@@ -123,7 +124,10 @@ impl World {
 
     async fn set(&self, pdp: usize, availability: Availability) {
         let admin = self.pdps[pdp].admin();
-        let answer = admin.availability("test", availability, None).await.unwrap();
+        // A name of its own each time: a command that is sent twice is done once.
+        static SENT: AtomicUsize = AtomicUsize::new(0);
+        let id = format!("test-{}", SENT.fetch_add(1, Ordering::Relaxed));
+        let answer = admin.availability(&id, availability, None).await.unwrap();
         assert!(answer.done, "{answer:?}");
     }
 
