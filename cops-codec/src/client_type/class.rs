@@ -95,7 +95,7 @@ impl fmt::Display for RowId {
     }
 }
 
-/// The entries of all classes, in their order: looked up for each row that comes.
+/// The entries of all classes, in the order of [`Class::ALL`], which is that of the variants.
 static ENTRIES: LazyLock<Vec<(Class, Oid)>> = LazyLock::new(|| {
     // Every list of arcs starts 1.3 and is short: never zero.
     Class::ALL
@@ -109,19 +109,44 @@ static ENTRIES: LazyLock<Vec<(Class, Oid)>> = LazyLock::new(|| {
         .collect()
 });
 
+/// The same by the ends of the entries: looked up for each row that comes.
+static BY_END: LazyLock<Vec<(u64, Class)>> = LazyLock::new(|| {
+    let mut all: Vec<_> = Class::ALL
+        .iter()
+        .map(|class| (end(class.entry_ref()), *class))
+        .collect();
+    all.sort_unstable();
+    all
+});
+
+/// The last eight octets, in which the entries of all classes differ.
+fn end(entry: OidRef<'_>) -> u64 {
+    let octets = entry.as_octets().iter();
+    octets.fold(0, |end, octet| (end << 8) | u64::from(*octet))
+}
+
 impl Class {
     /// Identifier of its entry: the PRID of an instance without its number.
     pub fn entry(self) -> Oid {
-        let entry = ENTRIES.iter().find(|(class, _)| *class == self);
-        entry.map_or_else(Oid::zero, |(_, entry)| entry.clone())
+        ENTRIES
+            .get(self as usize)
+            .map_or_else(Oid::zero, |(_, entry)| entry.clone())
+    }
+
+    /// As [`Self::entry`], borrowed.
+    pub fn entry_ref(self) -> OidRef<'static> {
+        // There is one for each variant.
+        ENTRIES
+            .get(self as usize)
+            .map_or(OidRef::ZERO, |(_, entry)| entry.as_ref())
     }
 
     /// The class whose entry this is.
     pub fn from_entry(entry: OidRef<'_>) -> Option<Self> {
-        ENTRIES
-            .iter()
-            .find(|(_, known)| known.as_ref() == entry)
-            .map(|(class, _)| *class)
+        let end = end(entry);
+        let at = BY_END.binary_search_by_key(&end, |(end, _)| *end).ok()?;
+        let (_, class) = BY_END.get(at)?;
+        (class.entry_ref() == entry).then_some(*class)
     }
 
     /// The classes whose entry stands below `prefix`, or is it.

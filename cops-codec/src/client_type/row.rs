@@ -213,17 +213,17 @@ impl Row {
 
     /// Appends PRID and EPD objects.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        object::write_prid(out, self.prid().as_oid());
-        let mut values = Vec::new();
-        self.encode_values(&mut values);
+        object::write_instance_prid(out, self.class().entry_ref(), self.instance().get());
         // `row_class!` checks at build time that the longest values of each class fit an EPD.
         #[allow(clippy::expect_used)]
-        object::write_epd(out, &values).expect("the values of every class fit an EPD");
+        object::write_epd_with(out, |out| self.encode_values(out))
+            .expect("the values of every class fit an EPD");
     }
 
     /// PRID and EPD objects.
     pub fn to_vec(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+        // Most rows fit.
+        let mut out = Vec::with_capacity(128);
         self.encode(&mut out);
         out
     }

@@ -35,7 +35,7 @@ impl Message {
 fn decode(frame: &Frame, limits: &Limits) -> Result<Message, Fault> {
     const OP_CODE_OFFSET: usize = 1;
     let mut reader = Reader::new(frame, limits);
-    Ok(match frame.header().op_code {
+    Ok(match reader.header.op_code {
         OpCode::REQUEST => Request::decode(&mut reader)?.into(),
         OpCode::DECISION => DecisionMessage::decode(&mut reader)?.into(),
         OpCode::REPORT_STATE => ReportState::decode(&mut reader)?.into(),

@@ -94,31 +94,29 @@ impl Value<'_> {
 /// Appends an integer in the fewest octets of two's complement.
 fn write_integer(out: &mut Vec<u8>, tag: Tag, value: i128) {
     let octets = value.to_be_bytes();
-    // A leading octet goes if it repeats the sign bit of the next one; the last octet always stays.
-    let skip = octets
-        .windows(2)
-        .take_while(|pair| {
-            matches!(pair, [0x00, next] if next & 0x80 == 0)
-                || matches!(pair, [0xff, next] if next & 0x80 != 0)
-        })
-        .count();
+    // The bits that do not repeat the sign, and the sign itself.
+    let significant_bits = 129 - (value ^ (value >> 127)).leading_zeros() as usize;
+    let skip = octets.len() - significant_bits.div_ceil(8);
     write_octets(out, tag, octets.get(skip..).unwrap_or_default());
 }
 
 /// Appends tag, the shortest definite length, and contents.
 fn write_octets(out: &mut Vec<u8>, tag: Tag, content: &[u8]) {
-    out.push(tag.0);
-    let length = content.len();
+    write_header(out, tag, content.len());
+    out.extend_from_slice(content);
+}
+
+/// Appends tag and the shortest definite length of contents of so many octets.
+pub(super) fn write_header(out: &mut Vec<u8>, tag: Tag, length: usize) {
     if length < 0x80 {
-        out.push(length as u8);
+        out.extend_from_slice(&[tag.0, length as u8]);
     } else {
         let octets = length.to_be_bytes();
         let skip = octets.iter().take_while(|octet| **octet == 0).count();
         let significant = octets.get(skip..).unwrap_or_default();
-        out.push(0x80 | significant.len() as u8);
+        out.extend_from_slice(&[tag.0, 0x80 | significant.len() as u8]);
         out.extend_from_slice(significant);
     }
-    out.extend_from_slice(content);
 }
 
 /// A value and the place it was read at.
@@ -248,10 +246,17 @@ fn narrow<T: TryFrom<i128>>(content: &[u8], expected: &'static str) -> Result<T,
     if content.len() > 9 {
         return Err((expected, Fault::BerLength));
     }
-    let sign = if first & 0x80 == 0 { 0_i128 } else { -1 };
-    let value = content
+    // The ninth octet from the end, if there is one, is shifted out of these.
+    let low = content
         .iter()
-        .fold(sign, |value, octet| (value << 8) | i128::from(*octet));
+        .fold(0_u64, |value, octet| (value << 8) | u64::from(*octet));
+    let value = match content.len() {
+        9 => (i128::from(*first as i8) << 64) | i128::from(low),
+        octets => {
+            let unused_bits = 64 - 8 * octets as u32;
+            i128::from((low << unused_bits) as i64 >> unused_bits)
+        }
+    };
     T::try_from(value).map_err(|_| (expected, Fault::BerContents))
 }
 

@@ -13,7 +13,7 @@
 
 use super::ber::{self, Tag, Value};
 use super::error::{ClassError, ClassErrorCode, Fault, GlobalError, GlobalErrorCode, ProvisioningError};
-use super::oid::OidRef;
+use super::oid::{self, OidRef};
 
 /// Octets of the header of an inner object.
 pub const HEADER_OCTETS: usize = 4;
@@ -237,23 +237,46 @@ pub struct ObjectTooLong {
     pub octets: usize,
 }
 
-/// Appends an object with header and padding.
-fn write_object(out: &mut Vec<u8>, s_num: SNum, contents: &[u8]) -> Result<(), ObjectTooLong> {
-    let octets = contents.len();
-    let length = u16::try_from(octets + HEADER_OCTETS).map_err(|_| ObjectTooLong { octets })?;
-    out.extend_from_slice(&length.to_be_bytes());
-    out.extend_from_slice(&[s_num.0, S_TYPE_BER]);
-    out.extend_from_slice(contents);
-    out.resize(out.len() + (octets.next_multiple_of(4) - octets), 0);
+/// Appends an object with header and padding. `put_contents` appends what it holds; the length is known after it. On an
+/// error `out` is as it was.
+fn write_object(
+    out: &mut Vec<u8>,
+    s_num: SNum,
+    put_contents: impl FnOnce(&mut Vec<u8>),
+) -> Result<(), ObjectTooLong> {
+    const PADDING: [u8; 3] = [0; 3];
+    let start = out.len();
+    out.extend_from_slice(&[0, 0, s_num.0, S_TYPE_BER]);
+    put_contents(out);
+    let stated_octets = out.len() - start;
+    let Ok(length) = u16::try_from(stated_octets) else {
+        out.truncate(start);
+        return Err(ObjectTooLong {
+            octets: stated_octets - HEADER_OCTETS,
+        });
+    };
+    if let Some(field) = out.get_mut(start..start + 2) {
+        field.copy_from_slice(&length.to_be_bytes());
+    }
+    out.extend_from_slice(&PADDING[..stated_octets.next_multiple_of(4) - stated_octets]);
     Ok(())
 }
 
 /// An identifier has at most 128 sub-identifiers of at most 5 octets, so that this always fits.
 fn write_oid(out: &mut Vec<u8>, s_num: SNum, oid: OidRef<'_>) {
-    let mut contents = Vec::with_capacity(oid.as_octets().len() + 4);
-    Value::ObjectIdentifier(oid).encode(&mut contents);
-    debug_assert!(contents.first() == Some(&Tag::OBJECT_IDENTIFIER.0));
-    let fits = write_object(out, s_num, &contents);
+    let fits = write_object(out, s_num, |out| Value::ObjectIdentifier(oid).encode(out));
+    debug_assert!(fits.is_ok());
+}
+
+/// Appends the PRID of an instance: the identifier of its class's entry, and its number as one more sub-identifier
+/// (RFC 3084 section 4.1).
+pub(crate) fn write_instance_prid(out: &mut Vec<u8>, entry: OidRef<'_>, instance: u32) {
+    let fits = write_object(out, SNum::PRID, |out| {
+        let octets = entry.as_octets().len() + oid::sub_identifier_octets(instance);
+        ber::write_header(out, Tag::OBJECT_IDENTIFIER, octets);
+        out.extend_from_slice(entry.as_octets());
+        oid::push_sub_identifier(out, instance);
+    });
     debug_assert!(fits.is_ok());
 }
 
@@ -278,7 +301,15 @@ pub fn write_error_prid(out: &mut Vec<u8>, prid: OidRef<'_>) {
 ///
 /// The values are longer than an object can be.
 pub fn write_epd(out: &mut Vec<u8>, values: &[u8]) -> Result<(), ObjectTooLong> {
-    write_object(out, SNum::EPD, values)
+    write_epd_with(out, |out| out.extend_from_slice(values))
+}
+
+/// As [`write_epd`], with values that are written in their place.
+pub(crate) fn write_epd_with(
+    out: &mut Vec<u8>,
+    put_values: impl FnOnce(&mut Vec<u8>),
+) -> Result<(), ObjectTooLong> {
+    write_object(out, SNum::EPD, put_values)
 }
 
 /// Appends a GPERR.

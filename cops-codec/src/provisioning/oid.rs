@@ -15,6 +15,9 @@ pub const MAX_SUB_IDENTIFIERS: usize = 128;
 pub struct OidRef<'a>(&'a [u8]);
 
 impl<'a> OidRef<'a> {
+    /// `0.0`, as [`Oid::zero`].
+    pub(crate) const ZERO: OidRef<'static> = OidRef(&[0]);
+
     /// Checks `content`, the contents of an OBJECT IDENTIFIER value.
     ///
     /// # Errors
@@ -209,13 +212,18 @@ impl fmt::Debug for Oid {
 }
 
 /// Appends `arc` in base 128, all octets but the last with the top bit set.
-fn push_sub_identifier(content: &mut Vec<u8>, arc: u32) {
+pub(super) fn push_sub_identifier(content: &mut Vec<u8>, arc: u32) {
     for shift in [28, 21, 14, 7] {
         if arc >> shift != 0 {
             content.push(0x80 | ((arc >> shift) & 0x7f) as u8);
         }
     }
     content.push((arc & 0x7f) as u8);
+}
+
+/// Octets that [`push_sub_identifier`] appends.
+pub(super) fn sub_identifier_octets(arc: u32) -> usize {
+    (32 - arc.leading_zeros()).div_ceil(7).max(1) as usize
 }
 
 #[cfg(test)]
@@ -252,6 +260,9 @@ mod tests {
             let oid = Oid::from_arcs(&[1, 3, arc, 1]).unwrap();
             assert_eq!(oid.arcs().collect::<Vec<_>>(), [1, 3, arc, 1]);
             assert_eq!(OidRef::new(oid.as_ref().as_octets()), Ok(oid.as_ref()));
+            let mut octets = Vec::new();
+            push_sub_identifier(&mut octets, arc);
+            assert_eq!(octets.len(), sub_identifier_octets(arc));
         }
     }
 

@@ -37,13 +37,26 @@ impl Packer {
     ///
     /// The piece alone is too long. Rows of this crate never are.
     pub fn push(&mut self, piece: &[u8]) -> Result<(), PieceTooLong> {
-        if piece.len() > MAX_NAMED_CONTENTS_OCTETS {
-            return Err(PieceTooLong { octets: piece.len() });
+        self.write(|current| current.extend_from_slice(piece))
+    }
+
+    /// Adds one piece that `put` appends.
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push); nothing was added then.
+    pub fn write(&mut self, put: impl FnOnce(&mut Vec<u8>)) -> Result<(), PieceTooLong> {
+        let start = self.current.len();
+        put(&mut self.current);
+        let octets = self.current.len() - start;
+        if octets > MAX_NAMED_CONTENTS_OCTETS {
+            self.current.truncate(start);
+            return Err(PieceTooLong { octets });
         }
-        if self.current.len() + piece.len() > MAX_NAMED_CONTENTS_OCTETS {
-            self.full.push(std::mem::take(&mut self.current).into());
+        if self.current.len() > MAX_NAMED_CONTENTS_OCTETS {
+            let piece = self.current.split_off(start);
+            self.full.push(std::mem::replace(&mut self.current, piece).into());
         }
-        self.current.extend_from_slice(piece);
         Ok(())
     }
 

@@ -39,6 +39,10 @@ fn check(text: &str, max: usize) -> Result<(), InvalidName> {
             max,
         });
     }
+    // Nearly all are plain ASCII, of which this is all that is no control character.
+    if text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
+        return Ok(());
+    }
     match text.char_indices().find(|(_, character)| character.is_control()) {
         Some((at, character)) => Err(InvalidName::ControlCharacter { character, at }),
         None => Ok(()),

@@ -11,12 +11,16 @@ use crate::client_type::framework::PibIncarnation;
 use crate::client_type::power::{Arc, Plan};
 use crate::client_type::{Class, Row, RowId};
 use crate::provisioning::object;
-use crate::provisioning::packing::{MAX_NAMED_CONTENTS_OCTETS, PieceTooLong, pack};
+use crate::provisioning::packing::{MAX_NAMED_CONTENTS_OCTETS, Packer, PieceTooLong, pack};
 use crate::provisioning::{Oid, Report};
 
 /// Rows for an Install decision, a REQ or an accounting RPT, in the order given.
 pub fn contents<R: Borrow<Row>>(rows: impl IntoIterator<Item = R>) -> Vec<Bytes> {
-    packed(rows.into_iter().map(|row| row.borrow().to_vec()))
+    let mut packer = Packer::new();
+    for row in rows {
+        put(&mut packer, |out| row.borrow().encode(out));
+    }
+    packer.finish()
 }
 
 /// A REQ: the incarnation row, which says whether it is full state, then removals, then rows.
@@ -25,13 +29,18 @@ pub fn request<'a>(
     removed: impl IntoIterator<Item = RowId>,
     rows: impl IntoIterator<Item = &'a Row>,
 ) -> Vec<Bytes> {
-    let incarnation = Row::from(incarnation.clone()).to_vec();
-    let removed = removed.into_iter().map(removal);
-    let rows = rows
-        .into_iter()
-        .filter(|row| row.class() != Class::PibIncarnation)
-        .map(Row::to_vec);
-    packed(std::iter::once(incarnation).chain(removed).chain(rows))
+    let mut packer = Packer::new();
+    let incarnation = Row::from(incarnation.clone());
+    put(&mut packer, |out| incarnation.encode(out));
+    for id in removed {
+        put(&mut packer, |out| out.extend(removal(id)));
+    }
+    for row in rows {
+        if row.class() != Class::PibIncarnation {
+            put(&mut packer, |out| row.encode(out));
+        }
+    }
+    packer.finish()
 }
 
 /// The entry of a REQ that removes a row: its PRID and an EPD of length 4 (RFC 3318 section 2.3.4).
@@ -185,6 +194,14 @@ impl Part {
         self.pieces.push(piece.to_vec());
         self
     }
+}
+
+/// As [`packed`], of one piece.
+#[allow(clippy::expect_used)]
+fn put(packer: &mut Packer, piece: impl FnOnce(&mut Vec<u8>)) {
+    packer
+        .write(piece)
+        .expect("no row is longer than the contents of an object");
 }
 
 /// `row_class!` bounds rows far below an object's contents; so do the builders above their other pieces.
