@@ -169,7 +169,7 @@ fn main() {
 
 /// Nanoseconds of each case.
 fn time(cases: &mut [Case]) -> (String, String) {
-    let times: Vec<u32> = cases.iter_mut().map(|case| times_a_turn(case)).collect();
+    let times: Vec<u32> = cases.iter_mut().map(times_a_turn).collect();
     let mut turns = vec![Vec::with_capacity(TURNS); cases.len()];
     for _ in 0..TURNS {
         for (index, case) in cases.iter_mut().enumerate() {
