@@ -433,23 +433,23 @@ impl Engine {
         if busy {
             return Err(Beginning::Waits);
         }
-        let unquiet = self.inventory.activities.iter().find(|(key, thing)| {
-            key.server == *server
-                && thing.facts.stoppable
-                && thing.reading().is_some_and(|r| {
-                    matches!(
-                        r.state,
-                        ActivityState::Running | ActivityState::Starting | ActivityState::Stopping
-                    )
-                })
-        });
+        // Stopped or absent, and nothing else: one whose stop failed, or that nobody has read, may well run.
+        let doubt = |state: Option<ActivityState>| match state {
+            Some(ActivityState::Stopped | ActivityState::Absent) => None,
+            Some(ActivityState::Failed) => Some("is in doubt"),
+            Some(_) => Some("still runs"),
+            None => Some("was never read"),
+        };
+        let unquiet = self
+            .inventory
+            .activities
+            .iter()
+            .filter(|(key, thing)| key.server == *server && thing.facts.stoppable)
+            .find_map(|(key, thing)| Some((key, doubt(thing.reading().map(|reading| reading.state))?)));
         match unquiet {
-            Some((key, _)) => Err(Beginning::Settled(
+            Some((key, why)) => Err(Beginning::Settled(
                 Outcome::Failed,
-                format!(
-                    "{} still runs: a stop is graceful or it did not happen",
-                    key.activity
-                ),
+                format!("{} {why}: a stop is graceful or it did not happen", key.activity),
             )),
             None => Ok(()),
         }

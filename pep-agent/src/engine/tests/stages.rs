@@ -479,3 +479,21 @@ fn the_power_state_of_a_server_settles_its_host_steps() {
     assert_eq!(kinds(&mut engine), []);
     assert_eq!(outcomes(&engine), ["1 pwrHost.1 Done 0"]);
 }
+
+#[test]
+fn a_host_is_not_halted_over_an_activity_that_is_in_doubt_or_was_never_read() {
+    for doubt in [Some(ActivityState::Failed), None] {
+        let mut engine = Engine::new(EngineSettings::default(), inventory(), true, None);
+        engine.set_connected(0, true);
+        engine.observe(0, 0, Observation::Inlet(name("feedA"), Mains::Present));
+        engine.observe(0, 0, running("gold", ActivityState::Stopped));
+        if let Some(state) = doubt {
+            engine.observe(0, 0, running("batch", state));
+        }
+        engine.install(0, plan(1, vec![stage(1, vec![host(1, HostState::Off)])]), Some(1));
+        assert_eq!(kinds(&mut engine), [], "{doubt:?}");
+        let results = engine.results();
+        assert_eq!(results[0].record.outcome, Outcome::Failed, "{doubt:?}");
+        assert!(results[0].record.reason.starts_with("batch "), "{doubt:?}");
+    }
+}
