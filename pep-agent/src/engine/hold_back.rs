@@ -3,13 +3,15 @@
 //! An agent that is cut off and whose own reserve nears what its stops need stops its own activities first, whatever
 //! plan it holds or lacks. A reserve that gives nothing while the mains is away is not what feeds the server; nor is it
 //! where the plan's intakes over lines carry the whole server. Such a server lives by its plan's local stages alone.
+//! A reserve whose last reading has gone stale is not believed to give nothing: where its mains is not seen to be there, it
+//! is taken to carry all that it feeds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use power_policy::model::{Name, ReserveState};
+use power_policy::model::{Mains, Name, ReserveState};
 
 use super::action::{ActionKind, EngineEvent};
-use super::facts::{ActivityKey, ActivityState};
+use super::facts::{ActivityKey, ActivityState, Thing};
 use super::{Engine, Millis, StepKind};
 
 /// What a reserve that nobody can read is taken to lose: its last draw, this much faster (permille).
@@ -64,8 +66,13 @@ impl Engine {
                 .iter()
                 .filter_map(|name| self.inventory.reserves.get(*name)?.reading())
         };
-        // Not "gives nothing": a reserve whose power nobody measures may give all.
-        if readings().all(|reading| reading.milliwatts.is_some_and(|milliwatts| milliwatts <= 0)) {
+        // Not "gives nothing": a reserve whose power nobody measures may give all, and so may one that nobody reads.
+        let gives_nothing = |name: &Name| {
+            let reading = self.inventory.reserves.get(name).and_then(Thing::reading);
+            reading.is_none_or(|reading| reading.milliwatts.is_some_and(|milliwatts| milliwatts <= 0))
+                && self.supposed_milliwatts(name, now).is_none()
+        };
+        if reserves.iter().all(|name| gives_nothing(name)) {
             return None;
         }
         if readings().any(|reading| matches!(reading.state, ReserveState::Low | ReserveState::Depleted)) {
@@ -88,7 +95,8 @@ impl Engine {
 
     /// Energy in these reserves together, in joules, the cut-off included.
     ///
-    /// A reading that is old is aged by its own draw and a quarter more. `None` where none was ever read.
+    /// A reading that is old is aged by its own draw and a quarter more; one that is stale, where its mains may be away, by
+    /// what it would have to carry since then. `None` where none was ever read.
     pub(super) fn charge_joules(&self, reserves: &BTreeSet<&Name>, now: Millis) -> Option<u64> {
         let mut sum: Option<u64> = None;
         for name in reserves {
@@ -105,13 +113,43 @@ impl Engine {
                 .milliwatts
                 .and_then(|mw| u64::try_from(mw).ok())
                 .unwrap_or(0);
+            let age = seen.age(now);
+            let supposed = self.supposed_milliwatts(name, now).unwrap_or(0);
+            // Before the mains went it gave nothing.
+            let without_mains = self.lost.map_or(0, |lost| lost.elapsed(now).min(age));
             // mW times ms is microjoules; a permille more makes nanojoules.
-            let aged =
-                u128::from(draw) * u128::from(seen.age(now)) * u128::from(AGEING_PERMILLE) / 1_000_000_000;
+            let drawn = (u128::from(draw) * u128::from(age))
+                .max(u128::from(supposed) * u128::from(without_mains));
+            let aged = drawn * u128::from(AGEING_PERMILLE) / 1_000_000_000;
             let left = charge.saturating_sub(u64::try_from(aged).unwrap_or(u64::MAX));
             sum = Some(sum.unwrap_or(0).saturating_add(left));
         }
         sum
+    }
+
+    /// What a reserve is taken to give, in milliwatts, whose last reading is stale and whose mains is not seen to be there:
+    /// all that the servers draw which it feeds. A reading from before the mains went says "nothing", and nothing about now.
+    fn supposed_milliwatts(&self, reserve: &Name, now: Millis) -> Option<u64> {
+        let facts = &self.inventory.reserves.get(reserve)?.facts;
+        if self.lost.is_none() || !self.inventory.is_stale(reserve, now) {
+            return None;
+        }
+        let inlets = facts
+            .feeds
+            .iter()
+            .filter_map(|server| self.inventory.servers.get(server))
+            .flat_map(|thing| thing.facts.inlets.iter().map(|inlet| &inlet.domain));
+        let domains: BTreeSet<&Name> = match &facts.mains {
+            Some((domain, _)) => BTreeSet::from([domain]),
+            None => inlets.collect(),
+        };
+        let is_there = self
+            .inventory
+            .domains(now)
+            .iter()
+            .any(|seen| domains.contains(&seen.name) && seen.mains == Mains::Present);
+        let fed = facts.feeds.iter().map(|server| self.full_milliwatts(server));
+        (!is_there).then(|| fed.sum())
     }
 
     /// Whether the plan's intakes over lines, as far as they are released, carry the whole server.

@@ -378,3 +378,54 @@ fn a_trigger_means_the_reserve_of_the_servers_that_its_stage_names() {
     engine.observe(2, 2, charge(190_000));
     assert_eq!(kinds(&mut engine), [stop("batch")]);
 }
+
+#[test]
+fn a_stale_reading_of_a_reserve_that_gave_nothing_is_not_believed_once_the_mains_is_away() {
+    let mut inventory = inventory();
+    inventory
+        .reserves
+        .insert(name("ups1"), Thing::new(reserve(Role::Witness)));
+    let mut engine = engine_of(inventory, true);
+    engine.set_connected(0, false);
+    // On mains the reserve gives nothing; then the host of its driver goes with the mains.
+    let Observation::Reserve(ups, mut reading) = charge(100_000) else {
+        unreachable!()
+    };
+    reading.milliwatts = Some(0);
+    reading.state = ReserveState::Idle;
+    engine.observe(0, 0, Observation::Reserve(ups, reading));
+    engine.observe(5_000, 5_000, Observation::Inlet(name("feedA"), Mains::Absent));
+    engine.handle_timeout(9_000);
+    assert_eq!(kinds(&mut engine), [], "fresh: it gives nothing");
+    // 200 W and a quarter more since the mains went: 250 J a second, down to some 40 kJ after four minutes.
+    engine.handle_timeout(200_000);
+    assert_eq!(kinds(&mut engine), []);
+    engine.handle_timeout(250_000);
+    assert_eq!(kinds(&mut engine).len(), 2);
+}
+
+#[test]
+fn a_stale_reserve_on_mains_that_is_seen_to_be_there_gives_nothing() {
+    let mut inventory = inventory();
+    let facts = ReserveFacts {
+        mains: Some((name("feedB"), Witness::Inlet)),
+        ..reserve(Role::Witness)
+    };
+    inventory.reserves.insert(name("ups1"), Thing::new(facts));
+    let sight = SightFacts {
+        witness: Witness::Facility,
+        stale_after_millis: 1_000_000,
+    };
+    inventory.inlets.insert(name("feedB"), Thing::new(sight));
+    let mut engine = engine_of(inventory, true);
+    engine.set_connected(0, false);
+    let Observation::Reserve(ups, mut reading) = charge(100_000) else {
+        unreachable!()
+    };
+    reading.milliwatts = Some(0);
+    engine.observe(0, 0, Observation::Reserve(ups, reading));
+    engine.observe(0, 0, Observation::Inlet(name("feedB"), Mains::Present));
+    engine.observe(5_000, 5_000, Observation::Inlet(name("feedA"), Mains::Absent));
+    engine.handle_timeout(900_000);
+    assert_eq!(kinds(&mut engine), []);
+}
