@@ -2,7 +2,7 @@
 
 use cops_codec::client_type::feedback::FeedbackAction;
 use cops_codec::client_type::power::{Plan, PlanVersion};
-use cops_codec::client_type::store::build;
+use cops_codec::client_type::store::{PlanStatus, build};
 use cops_codec::message::Decision;
 use cops_codec::provisioning::{GlobalErrorCode, Operation, Report, Transaction};
 use cops_codec::session::DecisionId;
@@ -170,6 +170,13 @@ impl Node {
         let term = rows.rows().only::<Plan>().map_or(0, |plan| plan.term);
         self.connection_term = self.connection_term.max(term);
         self.highest_term = self.highest_term.max(rows.highest().term);
+        if rows.plan_status() == PlanStatus::Incomplete
+            && let Some(context) = self.contexts.get(key)
+            && context.installed.plan_status() == PlanStatus::InForce
+            && self.enforced.as_ref().is_some_and(|enforced| enforced.0 == key)
+        {
+            self.overtaken = context.installed.rows().iter().cloned().collect();
+        }
         self.contexts.put(key, rows);
         self.last_pdp = self.peer.filter(|_| self.is_whole());
         if let Some(error) = installed.request_errors.first() {
@@ -200,6 +207,7 @@ impl Node {
         });
         match in_force {
             Some((plan, released, version)) if self.enforced.as_ref() == Some(&version) => {
+                self.overtaken.clear();
                 self.engine.claim(plan.term);
                 self.engine.release(now.engine, Some(released));
             }
@@ -213,14 +221,26 @@ impl Node {
                 ));
                 self.engine.install(now.engine, plan, Some(released));
                 self.enforced = Some(version);
+                self.overtaken.clear();
             }
-            // None is active, or a plan that comes in several decisions is not all here: it is in force with the last, and
-            // the one before it no longer is.
+            // A plan that comes in several decisions is in force with the last (rule 7 of the exchanges). Until then the one
+            // before it is: a PDP that is lost in between leaves no agent without local stages.
+            None if self.is_overtaken(active) => {}
+            // No context is active, or the active one has no plan.
             None => {
+                self.overtaken.clear();
                 self.enforced = None;
                 self.engine.withdraw();
             }
         }
+    }
+
+    /// Whether the engine has the plan that was in force in this context before the one whose last part is not here yet.
+    fn is_overtaken(&self, active: Option<ContextKey>) -> bool {
+        let is_incomplete = active
+            .and_then(|key| self.contexts.get(key))
+            .is_some_and(|context| !context.is_whole());
+        is_incomplete && self.enforced.as_ref().map(|enforced| enforced.0) == active
     }
 
     /// The PDP deletes a context: its policy ends at once, whatever its longevity (E10). Of the base context the agent asks

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cops_codec::client_type::Digest;
+use cops_codec::client_type::{Digest, Row};
 use cops_codec::client_type::numbers::POWER_CLIENT_TYPE;
 use cops_codec::client_type::store::RowLimits;
 use cops_codec::integrity::KeyRing;
@@ -143,6 +143,8 @@ pub struct Node {
     contexts: Contexts,
     /// The plan that the engine was given: its context, generation and digest.
     enforced: Option<(ContextKey, u64, Digest)>,
+    /// Rows of that plan, while decisions have taken some of them away and those of the next are not all here.
+    overtaken: Vec<Row>,
     reporting: Reporting,
     /// Octets of the message that is being handled.
     frame_octets: usize,
@@ -174,6 +176,7 @@ impl Node {
             engine: Engine::new(config.engine, inventory, armed, lost),
             contexts: Contexts::new(config.row_limits, config.ttl_seconds),
             enforced: None,
+            overtaken: Vec::new(),
             reporting: Reporting::default(),
             frame_octets: 0,
             config,
@@ -322,9 +325,10 @@ impl Node {
     /// When [`Node::handle_timeout`] is due.
     pub fn poll_timeout(&self, now: Now) -> Due {
         let session = self.session.as_ref().and_then(PepSession::poll_timeout);
-        let is_connected = self.session.is_some();
+        // Before the client-type is open nothing can be asked again.
+        let is_open = self.is_open();
         let contexts = self.contexts.iter().flat_map(|(_, context)| {
-            let retry = context.retry_at.filter(|_| is_connected);
+            let retry = context.retry_at.filter(|_| is_open);
             retry.into_iter().chain(context.expires)
         });
         Due {

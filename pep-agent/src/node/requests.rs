@@ -145,7 +145,9 @@ impl Node {
             .unwrap_or_else(|| self.contexts.base())
             .installed;
         let mut held = installed.held(self.engine.is_armed());
-        let is_enforced = self.enforced.as_ref().is_some_and(|enforced| enforced.0 == key);
+        // Not while the engine goes on with the plan before this one: its stages have the same numbers.
+        let is_enforced = self.overtaken.is_empty()
+            && self.enforced.as_ref().is_some_and(|enforced| enforced.0 == key);
         if let Some(released) = self.engine.released().filter(|_| is_enforced) {
             held.released_stage = held.released_stage.max(released);
         }

@@ -28,6 +28,9 @@ pub struct Saved {
     pub handle: Option<String>,
     /// Rows that the PDP installed, PRID and EPD each.
     pub rows: Vec<String>,
+    /// Rows of the plan that goes on while `rows` has but a part of the next; empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overtaken: Vec<String>,
     /// Contingencies that the PDP had opened.
     #[serde(default)]
     pub contingencies: Vec<SavedContext>,
@@ -110,6 +113,7 @@ impl Node {
                 .as_ref()
                 .map(|handle| hex(handle.as_bytes())),
             rows: hex_rows(self.contexts.base()),
+            overtaken: self.overtaken.iter().map(|row| hex(&row.to_vec())).collect(),
             contingencies: self
                 .contexts
                 .iter()
@@ -146,20 +150,33 @@ impl Node {
             .map(|(_, context)| context.highest().term)
             .max();
         self.highest_term = saved.highest_term.max(held.unwrap_or(0));
+        let overtaken = decode_rows(&saved.overtaken)?;
         if let Some(key) = self.contexts.active()
-            && let Some(in_force) = self
-                .contexts
-                .get(key)
-                .and_then(|context| context.installed.in_force())
+            && let Some(context) = self.contexts.get(key)
         {
-            let plan = plan::held_plan(&in_force);
-            self.enforced = Some((key, plan.generation, in_force.plan().digest));
-            self.engine.restore(plan, &saved.memory);
+            let before = match context.is_whole() {
+                false if !overtaken.is_empty() => Some(self.installed(overtaken.clone())?),
+                _ => None,
+            };
+            let installed = before.as_ref().unwrap_or(&context.installed);
+            if let Some(in_force) = installed.in_force() {
+                let plan = plan::held_plan(&in_force);
+                self.enforced = Some((key, plan.generation, in_force.plan().digest));
+                self.engine.restore(plan, &saved.memory);
+                self.overtaken = before.map_or_else(Vec::new, |_| overtaken);
+            }
         }
         self.follow_links(None);
         self.reporting.hold_back();
         self.saved = Some(self.revision());
         Ok(())
+    }
+
+    fn installed(&self, rows: Vec<Row>) -> Result<InstalledRows, RestoreError> {
+        InstalledRows::restore(self.config.row_limits, rows).map_err(|errors| RestoreError::Octets {
+            what: "rows together".to_owned(),
+            problem: errors.first().map_or_else(String::new, ToString::to_string),
+        })
     }
 
     fn restore_context(
@@ -168,22 +185,7 @@ impl Node {
         handle: Option<&str>,
         kept: &[String],
     ) -> Result<(), RestoreError> {
-        let mut rows = Vec::new();
-        for (index, text) in kept.iter().enumerate() {
-            let fail = |problem: String| RestoreError::Octets {
-                what: format!("row {index}"),
-                problem,
-            };
-            let octets = unhex(text).ok_or_else(|| fail("not hexadecimal".to_owned()))?;
-            for binding in Bindings::new(&octets, 0) {
-                let binding = binding.map_err(|error| fail(error.to_string()))?;
-                rows.push(
-                    Row::decode(&binding)
-                        .map_err(|error| fail(error.to_string()))?
-                        .row,
-                );
-            }
-        }
+        let rows = decode_rows(kept)?;
         if let Some(text) = handle {
             let fail = || RestoreError::Octets {
                 what: "handle".to_owned(),
@@ -195,17 +197,31 @@ impl Node {
             }
         }
         if !rows.is_empty() {
-            let installed = InstalledRows::restore(self.config.row_limits, rows).map_err(|errors| {
-                let problem = errors.first().map_or_else(String::new, ToString::to_string);
-                RestoreError::Octets {
-                    what: "rows together".to_owned(),
-                    problem,
-                }
-            })?;
+            let installed = self.installed(rows)?;
             self.contexts.put(key, installed);
         }
         Ok(())
     }
+}
+
+fn decode_rows(kept: &[String]) -> Result<Vec<Row>, RestoreError> {
+    let mut rows = Vec::new();
+    for (index, text) in kept.iter().enumerate() {
+        let fail = |problem: String| RestoreError::Octets {
+            what: format!("row {index}"),
+            problem,
+        };
+        let octets = unhex(text).ok_or_else(|| fail("not hexadecimal".to_owned()))?;
+        for binding in Bindings::new(&octets, 0) {
+            let binding = binding.map_err(|error| fail(error.to_string()))?;
+            rows.push(
+                Row::decode(&binding)
+                    .map_err(|error| fail(error.to_string()))?
+                    .row,
+            );
+        }
+    }
+    Ok(rows)
 }
 
 fn hex_rows(context: &Context) -> Vec<String> {

@@ -29,6 +29,58 @@ fn a_plan_that_comes_in_parts_is_in_force_with_the_last() {
     assert_eq!(world.kinds().len(), 1);
 }
 
+/// A plan of one local stage: batch stops when the mains is lost.
+fn local_stage() -> Vec<Row> {
+    let Row::Stage(mut local) = stage(1, 10_000) else {
+        unreachable!()
+    };
+    local.local = true;
+    local.trigger = Trigger::MainsLost;
+    vec![Row::Stage(local), action(1, 1, "batch", Verb::Stop)]
+}
+
+/// The first part of the plan that comes after it: the rows before are taken away, and not all new ones are there.
+fn first_part() -> Vec<Decision> {
+    let rows = stop_batch();
+    let removals = build::remove_arcs([Arc::Policy, Arc::Plans]).into_iter();
+    let mut first: Vec<Decision> = removals
+        .map(|contents| Decision::remove(Context::CONFIGURATION, contents))
+        .collect();
+    first.extend(install(&[plan_row(7, 2, 1, &rows), rows[0].clone()]));
+    first
+}
+
+#[test]
+fn between_the_parts_of_a_plan_the_one_before_goes_on() {
+    let mut world = World::open(true);
+    world.push(configuration(7, 1, 0, &local_stage()));
+    world.push(first_part());
+    assert_eq!(world.pdp.last_report.as_ref().unwrap().1, ReportType::SUCCESS);
+    assert_eq!(world.node.engine().plan().unwrap().generation, 1);
+    world.disconnect();
+    world.mains(Mains::Absent);
+    assert_eq!(world.kinds().len(), 1, "its local stage");
+}
+
+#[test]
+fn an_agent_that_restarts_between_the_parts_of_a_plan_has_the_one_before() {
+    let mut world = World::open(true);
+    world.push(configuration(7, 1, 0, &local_stage()));
+    world.push(first_part());
+    let saved = world.node.unsaved(world.now).unwrap();
+    let mut world = World::of(inventory(), true, Some(&saved));
+    assert_eq!(world.node.engine().plan().unwrap().generation, 1);
+    world.mains(Mains::Absent);
+    assert_eq!(world.kinds().len(), 1, "its local stage");
+    // What it has of the next one is kept too: the last part puts it in force.
+    world.connect();
+    assert_eq!(world.row::<Held>().generation, 2);
+    world.push(install(
+        &[vec![plan_row(7, 2, 1, &stop_batch())], stop_batch()].concat(),
+    ));
+    assert_eq!(world.node.engine().plan().unwrap().generation, 2);
+}
+
 #[test]
 fn an_inactive_context_is_not_enforced() {
     let mut world = World::open(true);
