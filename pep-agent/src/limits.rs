@@ -14,6 +14,11 @@ pub const MAX_ACTIVITIES: usize = 4_096;
 pub const MAX_CONFIG_OCTETS: u64 = 1 << 20;
 /// Largest state file, in octets; a held plan of [`MAX_STEPS`] steps needs less.
 pub const MAX_STATE_OCTETS: u64 = 16 << 20;
+/// How long the agent waits until what it has to remember is on disk, in real milliseconds; it then goes on without. Well
+/// below a quarter of a usual keep-alive timer.
+pub const STATE_PATIENCE_MILLIS: u64 = 2_000;
+/// After a write that failed: how long until the next, in real milliseconds.
+pub const STATE_RETRY_MILLIS: u64 = 1_000;
 /// Stages of a plan that is taken.
 pub const MAX_STAGES: usize = 4_096;
 /// Contexts of one agent (frwkDeviceIdMaxContexts): the base context and three contingencies.

@@ -118,8 +118,8 @@ impl Engine {
             // Before the mains went it gave nothing.
             let without_mains = self.lost.map_or(0, |lost| lost.elapsed(now).min(age));
             // mW times ms is microjoules; a permille more makes nanojoules.
-            let drawn = (u128::from(draw) * u128::from(age))
-                .max(u128::from(supposed) * u128::from(without_mains));
+            let drawn =
+                (u128::from(draw) * u128::from(age)).max(u128::from(supposed) * u128::from(without_mains));
             let aged = drawn * u128::from(AGEING_PERMILLE) / 1_000_000_000;
             let left = charge.saturating_sub(u64::try_from(aged).unwrap_or(u64::MAX));
             sum = Some(sum.unwrap_or(0).saturating_add(left));

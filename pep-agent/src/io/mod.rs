@@ -4,6 +4,7 @@ pub mod check;
 pub mod clock;
 pub mod config;
 pub mod discover;
+pub mod keeper;
 pub mod keys;
 pub mod local;
 pub mod operator;

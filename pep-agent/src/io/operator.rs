@@ -128,6 +128,11 @@ fn in_words(status: &Status) -> String {
         None => "no PDP".to_owned(),
     };
     lines.push(format!("{}: {mode}, {pdp}", status.name));
+    if let Some(why) = &status.not_kept {
+        lines.push(format!(
+            "NOT KEPT, and forgotten when the agent is started again: plan and results ({why})"
+        ));
+    }
     if let Some(millis) = status.mains_lost_millis {
         lines.push(format!("mains lost for {}", seconds(millis)));
     }

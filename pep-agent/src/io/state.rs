@@ -70,13 +70,17 @@ impl StateDir {
             .create(folder)
             .map_err(fail(folder))?;
         let path = folder.join("lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(fail(&path))?;
+        // A folder that has become read-only is read all the same: what was kept still counts.
+        let lock = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(0o600)
+                .open(&path),
+            opened => opened,
+        };
+        let lock = lock.map_err(fail(&path))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self {
                 folder: folder.to_owned(),

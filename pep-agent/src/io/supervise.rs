@@ -25,6 +25,9 @@ const INBOX: usize = 8;
 /// Events that wait for the agent.
 const OUTBOX: usize = 256;
 
+/// Events that the agent takes at one time: what they change is told to the PDP together.
+const BATCH: usize = 64;
+
 /// What a driver's task tells.
 #[derive(Debug)]
 pub enum DriverEvent {
@@ -184,11 +187,12 @@ impl Drivers {
         self.wake.notify_waiters();
     }
 
-    /// The next event. Never ends while this is there.
-    pub async fn next(&mut self) -> DriverEvent {
+    /// The next events: those that are there, [`BATCH`] at most, or the first that comes. Never ends while this is there.
+    pub async fn next(&mut self) -> Vec<DriverEvent> {
+        let mut events = Vec::new();
         loop {
             tokio::select! {
-                Some(event) = self.events.recv() => return event,
+                _ = self.events.recv_many(&mut events, BATCH) => return events,
                 // A driver's task ends only by a fault of its own; the others go on.
                 Some(Err(error)) = self.tasks.join_next(), if !self.tasks.is_empty() => {
                     tracing::error!(%error, "a driver has ended");

@@ -29,9 +29,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cops_codec::client_type::{Digest, Row};
 use cops_codec::client_type::numbers::POWER_CLIENT_TYPE;
 use cops_codec::client_type::store::RowLimits;
+use cops_codec::client_type::{Digest, Row};
 use cops_codec::integrity::KeyRing;
 use cops_codec::limits::Limits;
 use cops_codec::session::pep::{
@@ -297,6 +297,17 @@ impl Node {
     /// Takes what a driver saw at an instant of the engine's clock.
     pub fn observe(&mut self, now: Now, at: Millis, observation: Observation) {
         self.engine.observe(now.engine, at, observation);
+        self.drive(now);
+    }
+
+    /// Takes all that drivers saw at that instant, and tells of it once.
+    pub fn observe_all(&mut self, now: Now, at: Millis, seen: Vec<Observation>) {
+        if seen.is_empty() {
+            return;
+        }
+        for observation in seen {
+            self.engine.observe(now.engine, at, observation);
+        }
         self.drive(now);
     }
 

@@ -146,8 +146,8 @@ impl Node {
             .installed;
         let mut held = installed.held(self.engine.is_armed());
         // Not while the engine goes on with the plan before this one: its stages have the same numbers.
-        let is_enforced = self.overtaken.is_empty()
-            && self.enforced.as_ref().is_some_and(|enforced| enforced.0 == key);
+        let is_enforced =
+            self.overtaken.is_empty() && self.enforced.as_ref().is_some_and(|enforced| enforced.0 == key);
         if let Some(released) = self.engine.released().filter(|_| is_enforced) {
             held.released_stage = held.released_stage.max(released);
         }

@@ -20,6 +20,9 @@ pub struct Status {
     /// How the connection is protected, in words: "plain", or "integrity" with the Key IDs in use; empty without one.
     #[serde(default)]
     pub security: String,
+    /// Why what the agent has to remember is not on disk, if it is not.
+    #[serde(default)]
+    pub not_kept: Option<String>,
     /// How long the mains of an own server is lost, in milliseconds.
     pub mains_lost_millis: Option<u64>,
     /// The plan that is held.
@@ -154,6 +157,7 @@ impl Node {
                 None if self.is_open() => "plain".to_owned(),
                 None => String::new(),
             },
+            not_kept: None,
             mains_lost_millis: self.engine.lost().map(|lost| lost.elapsed(now.engine)),
             plan: self.plan_status(),
             servers: inventory

@@ -10,6 +10,7 @@
 )]
 
 mod battery;
+mod memory;
 mod operator;
 mod pdp;
 mod plans;

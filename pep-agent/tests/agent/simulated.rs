@@ -11,11 +11,11 @@ use crate::plans::TestPlan;
 use crate::program::Agent;
 
 /// The example of a node with a plant of its own, at this PDP.
-fn node(pdp: &TestPdp) -> String {
+pub(crate) fn node(pdp: &TestPdp) -> String {
     include_str!("../../examples/simulated-node.toml").replace("127.0.0.1:3288", &pdp.address.to_string())
 }
 
-fn state(peer: &Peer, activity: &str) -> Option<ActivityState> {
+pub(crate) fn state(peer: &Peer, activity: &str) -> Option<ActivityState> {
     peer.table()
         .all::<Activity>()
         .find(|row| row.name == *activity)

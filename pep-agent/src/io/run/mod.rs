@@ -28,9 +28,10 @@ use crate::drivers::plant_link::{PlantClient, PlantLinkError, PlantWatch};
 use crate::engine::EngineSettings;
 use crate::io::clock::BootClock;
 use crate::io::config::{AgentConfig, PlantEntry};
+use crate::io::keeper::Keeper;
 use crate::io::keys::KeysError;
 use crate::io::local::{LocalAnswer, LocalRequest, LocalSocket};
-use crate::io::state::{StateDir, StateError, StateFile, boot_id};
+use crate::io::state::{StateDir, StateError, boot_id};
 use crate::io::supervise::{DriverEvent, Drivers};
 use crate::io::toml_file::TomlError;
 use crate::limits;
@@ -73,6 +74,9 @@ pub enum RunError {
     /// The state folder cannot be used.
     #[error("{0}")]
     State(#[from] StateError),
+    /// There is no thread for what has to be kept.
+    #[error("cannot begin a thread: {0}")]
+    Thread(std::io::Error),
     /// The local socket cannot be had.
     #[error("cannot listen on {}: {source}", path.display())]
     Listen {
@@ -136,8 +140,7 @@ struct Agent {
     plant: Option<PlantClient>,
     watch: Option<PlantWatch>,
     socket: LocalSocket,
-    state: StateDir,
-    kept: StateFile,
+    keeper: Keeper,
     reconnect: Reconnect,
     connecting: Option<LocalBoxFuture<'static, Result<Connection, ConnectError>>>,
     connection: Option<Connection>,
@@ -153,13 +156,15 @@ struct Agent {
 
 /// What the loop waits for.
 enum Input {
-    Driver(DriverEvent),
+    Drivers(Vec<DriverEvent>),
     Connected(Result<Connection, ConnectError>),
     Received(Received),
     Room,
     Asked(crate::io::local::Asked),
     Happened,
     PlantEnded,
+    /// What has to be remembered is on disk again.
+    Kept,
     /// The keys have to be looked at, or read in any case.
     Keys(bool),
     Due,
@@ -250,6 +255,8 @@ impl Agent {
                 None => Target::Named(last.into()),
             });
         }
+        kept.boot_id = boot_id();
+        let keeper = Keeper::new(state, kept).map_err(RunError::Thread)?;
         Ok(Self {
             config,
             clock,
@@ -258,8 +265,7 @@ impl Agent {
             plant,
             watch,
             socket,
-            state,
-            kept,
+            keeper,
             reconnect,
             connecting: None,
             connection: None,
@@ -276,9 +282,9 @@ impl Agent {
             match self.next(&mut interrupt, &mut terminate).await {
                 Input::End => return self.end().await,
                 Input::PlantEnded => return Err(RunError::PlantEnded),
-                input => self.take(input).await?,
+                input => self.take(input).await,
             }
-            self.settle().await?;
+            self.settle().await;
         }
     }
 
@@ -330,21 +336,32 @@ impl Agent {
                 None => std::future::pending().await,
             }
         };
+        let keeper = &mut self.keeper;
+        let drivers = &mut self.drivers;
+        let socket = &mut self.socket;
+        // In no order: however much the drivers of a large node have to tell, what the PDP says and what is due come soon,
+        // and a PDP that never stops talking does not keep the mains from being seen.
+        let input = async {
+            tokio::select! {
+                events = drivers.next() => Input::Drivers(events),
+                traffic = traffic => match traffic {
+                    Some(received) => Input::Received(received),
+                    None => Input::Room,
+                },
+                connected = connected => Input::Connected(connected),
+                asked = socket.next() => Input::Asked(asked),
+                in_any_case = keys => Input::Keys(in_any_case),
+                () = keeper.recovered() => Input::Kept,
+                () = due => Input::Due,
+            }
+        };
         tokio::select! {
             biased;
             _ = interrupt.recv() => Input::End,
             _ = terminate.recv() => Input::End,
             () = ended => Input::PlantEnded,
             happened = happened => if happened { Input::Happened } else { Input::PlantEnded },
-            event = self.drivers.next() => Input::Driver(event),
-            traffic = traffic => match traffic {
-                Some(received) => Input::Received(received),
-                None => Input::Room,
-            },
-            connected = connected => Input::Connected(connected),
-            asked = self.socket.next() => Input::Asked(asked),
-            in_any_case = keys => Input::Keys(in_any_case),
-            () = due => Input::Due,
+            input = input => input,
         }
     }
 
@@ -364,18 +381,10 @@ impl Agent {
         }
     }
 
-    async fn take(&mut self, input: Input) -> Result<(), RunError> {
+    async fn take(&mut self, input: Input) {
         let now = self.clock.now();
         match input {
-            Input::Driver(DriverEvent::Seen(observation)) => self.node.observe(now, now.engine, observation),
-            Input::Driver(DriverEvent::Outcome(id, outcome)) => {
-                tracing::debug!(?id, ?outcome, "an action has its outcome");
-                self.node.handle_action_result(now, id, outcome);
-            }
-            Input::Driver(DriverEvent::Lost { what, error }) => {
-                tracing::warn!("{what} cannot be read, its last figures grow stale: {error}");
-            }
-            Input::Driver(DriverEvent::Found { what }) => tracing::info!("{what} is read again"),
+            Input::Drivers(events) => self.take_from_drivers(events),
             Input::Connected(made) => {
                 self.connecting = None;
                 match made {
@@ -404,7 +413,7 @@ impl Agent {
                 self.node.disconnect(now);
             }
             Input::Asked((request, answer)) => {
-                let answered = self.answer(request)?;
+                let answered = self.answer(request).await;
                 // Whoever asked may have left.
                 let _ = answer.send(answered);
             }
@@ -414,13 +423,33 @@ impl Agent {
                     security.look(&mut self.node, now, in_any_case);
                 }
             }
+            Input::Kept => tracing::info!("what this agent has to remember is kept again"),
             Input::Due => self.node.handle_timeout(now),
             Input::Room | Input::End | Input::PlantEnded => {}
         }
-        Ok(())
     }
 
-    fn answer(&mut self, request: LocalRequest) -> Result<LocalAnswer, RunError> {
+    fn take_from_drivers(&mut self, events: Vec<DriverEvent>) {
+        let now = self.clock.now();
+        let mut seen = Vec::new();
+        for event in events {
+            match event {
+                DriverEvent::Seen(observation) => seen.push(observation),
+                DriverEvent::Outcome(id, outcome) => {
+                    tracing::debug!(?id, ?outcome, "an action has its outcome");
+                    self.node.observe_all(now, now.engine, std::mem::take(&mut seen));
+                    self.node.handle_action_result(now, id, outcome);
+                }
+                DriverEvent::Lost { what, error } => {
+                    tracing::warn!("{what} cannot be read, its last figures grow stale: {error}");
+                }
+                DriverEvent::Found { what } => tracing::info!("{what} is read again"),
+            }
+        }
+        self.node.observe_all(now, now.engine, seen);
+    }
+
+    async fn answer(&mut self, request: LocalRequest) -> LocalAnswer {
         let now = self.clock.now();
         let armed = match request {
             LocalRequest::Status {} => {
@@ -429,14 +458,19 @@ impl Agent {
                 if let Some(name) = connection.and_then(|connection| connection.certified.as_ref()) {
                     status.security = format!("TLS, certificate of {name}");
                 }
-                return Ok(LocalAnswer::Status(Box::new(status)));
+                status.not_kept = self.keeper.failing().map(str::to_owned);
+                return LocalAnswer::Status(Box::new(status));
             }
             LocalRequest::Arm {} => true,
             LocalRequest::Disarm {} => false,
         };
         // On disk first: an agent that was told to keep its hands off must not forget it.
-        self.kept.armed = Some(armed);
-        self.write_state()?;
+        let before = self.keeper.newest().armed;
+        let is_kept = self.keeper.keep(|state| state.armed = Some(armed)).await;
+        if !is_kept && armed {
+            self.keeper.keep(|state| state.armed = before).await;
+            return LocalAnswer::Refused(format!("not armed, since {}", self.why_not_kept()));
+        }
         self.node.set_armed(now, armed);
         tracing::warn!(
             "{}",
@@ -446,16 +480,30 @@ impl Agent {
                 "disarmed: plans are only observed"
             }
         );
-        Ok(LocalAnswer::Done)
+        if is_kept {
+            LocalAnswer::Done
+        } else {
+            LocalAnswer::Refused(format!(
+                "disarmed, but an agent that is started again forgets it, since {}",
+                self.why_not_kept()
+            ))
+        }
     }
 
-    /// What follows from an input: state to disk, then actions to drivers, then frames to the PDP.
-    async fn settle(&mut self) -> Result<(), RunError> {
+    fn why_not_kept(&self) -> String {
+        format!(
+            "it cannot be kept: {}",
+            self.keeper.failing().unwrap_or("it is being written")
+        )
+    }
+
+    /// What follows from an input: state to disk, then actions to drivers, then frames to the PDP. A disk that does not take
+    /// the state holds up neither ([`Keeper`]).
+    async fn settle(&mut self) {
         loop {
             let now = self.clock.now();
             if let Some(saved) = self.node.unsaved(now) {
-                self.kept.node = Some(saved);
-                self.write_state()?;
+                self.keeper.keep(|state| state.node = Some(saved)).await;
             }
             let Some(action) = self.node.poll_action() else {
                 break;
@@ -477,9 +525,8 @@ impl Agent {
                     );
                     self.unreachable = None;
                     self.reconnect.handle_connected(self.clock.now().session);
-                    if self.kept.pdp != pdp {
-                        self.kept.pdp = pdp;
-                        self.write_state()?;
+                    if self.keeper.newest().pdp != pdp {
+                        self.keeper.keep(|state| state.pdp = pdp).await;
                     }
                 }
                 NodeEvent::Redirected(to) => self.redirected = Some(to),
@@ -496,10 +543,10 @@ impl Agent {
         }
         if let Some(security) = &mut self.security {
             let reserved = security.reserved(&self.node);
-            // Before a message shows it: no number is used twice, whatever happens to the agent.
-            if reserved != self.kept.reserved_number {
-                self.kept.reserved_number = reserved;
-                self.write_state()?;
+            // Before a message shows it: no number is used twice, whatever happens to the agent. (Where it cannot be kept the
+            // calendar alone sees to that: the numbers of the next life begin with its seconds.)
+            if reserved != self.keeper.newest().reserved_number {
+                self.keeper.keep(|state| state.reserved_number = reserved).await;
             }
         }
         if let Some(connection) = &mut self.connection {
@@ -508,7 +555,6 @@ impl Agent {
         if closed {
             self.close_connection().await;
         }
-        Ok(())
     }
 
     async fn close_connection(&mut self) {
@@ -539,16 +585,11 @@ impl Agent {
         self.reconnect.handle_failed(now);
     }
 
-    fn write_state(&mut self) -> Result<(), StateError> {
-        self.kept.boot_id = boot_id();
-        self.state.write(&self.kept)
-    }
-
     /// The PDP is told that this agent leaves (CC); what runs goes on running.
     async fn end(mut self) -> Result<(), RunError> {
         tracing::info!("ending; what runs goes on running");
         self.node.shut_down(self.clock.now());
-        self.settle().await?;
+        self.settle().await;
         self.close_connection().await;
         Ok(())
     }
