@@ -187,7 +187,7 @@ impl Drivers {
         self.wake.notify_waiters();
     }
 
-    /// The next events: those that are there, [`BATCH`] at most, or the first that comes. Never ends while this is there.
+    /// The next events: those that are there, a batch at most, or the first that comes. Never ends while this is there.
     pub async fn next(&mut self) -> Vec<DriverEvent> {
         let mut events = Vec::new();
         loop {
