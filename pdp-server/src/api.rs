@@ -77,6 +77,9 @@ pub struct Status {
     pub outage: Option<OutageStatus>,
     /// The plan in force, in brief.
     pub plan: Option<PlanStatus>,
+    /// Plans that are held ready for interruptions that have not come.
+    #[serde(default)]
+    pub contingencies: Vec<ContingencyStatus>,
     /// Classes, highest first.
     pub classes: Vec<ClassStatus>,
     /// PEPs by name.
@@ -148,6 +151,34 @@ pub struct PlanStatus {
     pub outstanding: usize,
     /// What releases the next stage, in words.
     pub next: Option<String>,
+}
+
+/// A plan that is held ready for an interruption that has not come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContingencyStatus {
+    /// The domains that are without mains then.
+    pub domains: Vec<String>,
+    /// Generation of its newest part.
+    pub generation: u64,
+    /// Age.
+    pub age_millis: u64,
+    /// What has changed since it was made, so that it would not be used; `None`: it is current.
+    pub stale: Option<String>,
+    /// Who is to hold a part of it.
+    pub peps: Vec<ContingencyHolder>,
+}
+
+/// A PEP that is to hold a part of a plan ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContingencyHolder {
+    /// The PEP.
+    pub pep: String,
+    /// As which of its contingencies: "whole cluster", "own domain" or "borrowers".
+    pub contingency: String,
+    /// Generation of the part.
+    pub generation: u64,
+    /// It has said that it holds it.
+    pub held: bool,
 }
 
 /// A class: a priority that is present.
@@ -393,6 +424,9 @@ pub struct Explanation {
     pub generation: u64,
     /// How far it has come, a line a step.
     pub progress: Vec<String>,
+    /// Plans that are held ready, by whom, and how old they are; and why the last interruption was not one of theirs.
+    #[serde(default)]
+    pub contingencies: Vec<String>,
     /// Who said what about each domain.
     pub domains: Vec<String>,
     /// Which set each activity has, and why.
@@ -416,6 +450,7 @@ impl Explanation {
         }
         for (title, lines) in [
             ("progress", &self.progress),
+            ("held ready", &self.contingencies),
             ("mains", &self.domains),
             ("grouping", &self.grouping),
             ("would be done too, if it were armed", &self.unarmed),

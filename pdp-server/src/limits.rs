@@ -96,3 +96,6 @@ pub const MAX_CONTINGENCIES: usize = 3;
 
 /// What became of commands about contingencies, kept until it is asked for; the oldest go first.
 pub const MAX_CONTEXT_EVENTS: usize = 1_024;
+
+/// Interruptions for which plans are held ready: the whole cluster first, then domains. Further ones are planned when they come.
+pub const MAX_CONTINGENCY_CASES: usize = 16;

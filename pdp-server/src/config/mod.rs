@@ -39,6 +39,8 @@ pub struct Config {
     /// How to plan (`[policy]`). Its report period is set from `[cops] accounting_seconds` and the clock scale where
     /// the file does not give one.
     pub policy: PowerPolicy,
+    /// Plans are held ready by the agents for interruptions that have not come (`[policy] contingencies`).
+    pub contingencies: bool,
     /// The file gives `report_period_seconds` itself.
     pub report_period_is_given: bool,
     /// Timers of the protocol (`[cops]`).

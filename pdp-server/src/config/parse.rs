@@ -171,6 +171,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Config, ConfigError> {
         grouping: grouping(&source, &root)?,
         facility_witnesses: witnesses(&source, &root)?,
         policy,
+        contingencies: root.policy.as_ref().and_then(|p| p.contingencies).unwrap_or(true),
         report_period_is_given,
         cops,
         integrity,

@@ -161,6 +161,7 @@ pub(super) struct Policy {
     pub(super) deviation_permille: Option<Spanned<u32>>,
     pub(super) report_period_seconds: Option<Spanned<u64>>,
     pub(super) infrastructure_watts: Option<Spanned<u64>>,
+    pub(super) contingencies: Option<bool>,
 }
 
 #[derive(Deserialize)]

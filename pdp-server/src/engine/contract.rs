@@ -8,6 +8,7 @@ use power_policy::interruption::{self, CommandOutcome};
 use power_policy::model::{Name, PowerPolicy, Snapshot};
 use power_policy::plan::Plan;
 
+use super::contingency::{ContextCommand, ContextEvent, PlanAhead, PlannedAhead};
 use super::event::Event;
 use super::facts::{Digest, PepFacts, Readings};
 use super::slice::{Slice, StepKey};
@@ -15,9 +16,9 @@ use super::state::Record;
 use crate::config::PeerPolicy;
 
 /// The planner: a pure function of what is known, what was planned before, and the site's policy.
-pub type Planner = Box<dyn Fn(&Snapshot, Option<&Plan>, &PowerPolicy) -> Plan + Send>;
+pub type Planner = Arc<dyn Fn(&Snapshot, Option<&Plan>, &PowerPolicy) -> Plan + Send + Sync>;
 /// The independent checker: what is wrong with a plan, in words.
-pub type Checker = Box<dyn Fn(&Snapshot, &Plan, &PowerPolicy) -> Vec<String> + Send>;
+pub type Checker = Arc<dyn Fn(&Snapshot, &Plan, &PowerPolicy) -> Vec<String> + Send + Sync>;
 /// The digest of a slice as a PEP will report it.
 pub type Digester = Box<dyn Fn(&Slice) -> Digest + Send>;
 
@@ -37,6 +38,8 @@ pub struct Settings {
     pub await_millis: u64,
     /// How long a PEP that is gone is remembered in quiet days, on the engine's clock.
     pub hold_millis: u64,
+    /// Plans are held ready by the PEPs for interruptions that have not come.
+    pub contingencies: bool,
     /// The planner.
     pub planner: Planner,
     /// The checker.
@@ -118,6 +121,10 @@ pub enum Input {
         /// What is commanded.
         command: interruption::Command,
     },
+    /// What became of an [`Output::Context`].
+    Context(ContextEvent),
+    /// The plan that an [`Output::PlanAhead`] asked for.
+    PlannedAhead(Box<PlannedAhead>),
     /// The journal fails (the words say how), or works again.
     Store {
         /// What is wrong; `None`: nothing any more.
@@ -153,6 +160,10 @@ pub enum Output {
     Install(Assignment),
     /// Tell the released stage (and the term) of the slice that the PEP holds already.
     Release(Assignment),
+    /// Have a PEP hold a contingency, activate it, or delete it.
+    Context(ContextCommand),
+    /// Make this plan when there is time, beside everything else, and give it back. Who does not goes without contingencies.
+    PlanAhead(Box<PlanAhead>),
     /// Tell the operators.
     Event(Event),
     /// Answer an administrator's command.

@@ -51,7 +51,10 @@ impl Execution {
     /// Nothing of the plan is done yet.
     pub(super) fn new(in_force: &InForce, issued: &BTreeMap<Name, Issued>) -> Self {
         let mut steps = Vec::new();
-        for (pep, i) in issued.iter().filter(|(_, i)| i.generation == in_force.generation) {
+        for (pep, i) in issued
+            .iter()
+            .filter(|(pep, i)| i.generation == in_force.generation_of(pep))
+        {
             for stage in i.slice.stages.iter().filter(|s| !s.local) {
                 steps.extend(stage.steps.iter().map(|s| StepState {
                     pep: pep.clone(),

@@ -1,5 +1,6 @@
 //! A small simulated cluster for tests: facts as PEPs would report them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use power_policy::interruption::Witness;
@@ -11,6 +12,7 @@ use power_policy::model::{
 use power_policy::plan::{HostState, StepKind, Verb};
 
 use super::Assignment;
+use super::contingency::Contingency;
 use super::facts::*;
 use super::slice::{Slice, StepKey};
 
@@ -148,6 +150,10 @@ pub(crate) struct FakePep {
     pub(crate) halts: bool,
     /// Servers that it has switched on.
     pub(crate) started: Vec<Name>,
+    /// What it holds ready.
+    pub(crate) contingencies: BTreeMap<Contingency, Assignment>,
+    /// The highest generation of its base context.
+    base: u64,
 }
 
 impl FakePep {
@@ -161,6 +167,8 @@ impl FakePep {
             slow: false,
             halts: false,
             started: Vec::new(),
+            contingencies: BTreeMap::new(),
+            base: 0,
         }
     }
 
@@ -168,8 +176,10 @@ impl FakePep {
     pub(crate) fn take(&mut self, assignment: &Assignment, is_release: bool) {
         let held = &mut self.facts.held;
         assert!(assignment.term >= held.term, "a lower term");
+        // Generations are compared within a context only: a release is for the one that is active, the rest is for the base.
+        let base = if is_release { held.generation } else { self.base };
         assert!(
-            assignment.term > held.term || assignment.generation >= held.generation,
+            assignment.term > held.term || assignment.generation >= base,
             "a lower generation"
         );
         if is_release {
@@ -181,11 +191,35 @@ impl FakePep {
             assert!(assignment.released_stage >= held.released_stage || assignment.term > held.term);
         } else {
             self.slice = Some(Arc::clone(&assignment.slice));
+            self.base = assignment.generation;
             if held.generation != assignment.generation {
                 self.facts.results.clear();
             }
         }
         let held = &mut self.facts.held;
+        held.term = assignment.term;
+        held.generation = assignment.generation;
+        held.digest = Some(assignment.digest);
+        held.released_stage = assignment.released_stage;
+        if !self.slow {
+            self.work();
+        }
+    }
+
+    /// Makes a contingency active, if it holds what it is told that it holds.
+    pub(crate) fn activate(&mut self, contingency: Contingency, assignment: &Assignment) {
+        let ready = &self.contingencies[&contingency];
+        assert_eq!(
+            ready.digest, assignment.digest,
+            "an activation of what is not held"
+        );
+        assert_eq!(ready.generation, assignment.generation);
+        let held = &mut self.facts.held;
+        assert!(assignment.term >= held.term, "a lower term");
+        if held.generation != assignment.generation {
+            self.facts.results.clear();
+        }
+        self.slice = Some(Arc::clone(&assignment.slice));
         held.term = assignment.term;
         held.generation = assignment.generation;
         held.digest = Some(assignment.digest);

@@ -22,8 +22,11 @@
 //!
 //! What must outlive the process is [`state::State`], which changes by [`state::Record`]s alone.
 
+mod activation;
+mod ahead;
 mod alarms;
 mod cluster;
+pub mod contingency;
 mod contract;
 pub mod event;
 mod execution;
@@ -54,6 +57,7 @@ use std::sync::Arc;
 use power_policy::interruption::{self, Interruption};
 use power_policy::model::{Name, Phase};
 
+use self::ahead::Ahead;
 use self::alarms::Alarms;
 use self::cluster::{Peer, View};
 pub use self::contract::{Assignment, Checker, Digester, Input, Output, Planner, Recovery, Settings};
@@ -85,6 +89,9 @@ pub struct Engine {
     /// A plan must be made by then, with the reason.
     plan_due: Option<PlanWish>,
     budget: Budget,
+    ahead: Ahead,
+    /// Until when the first plan of an interruption may wait to see which case it is.
+    gather_until: Option<u64>,
     /// When the plan in force was last compared with what it would be now.
     checked_at: u64,
     /// Activities whose place or state may have changed.
@@ -133,6 +140,8 @@ impl Engine {
             view_due: Some(now_millis),
             plan_due: None,
             budget: Budget::new(now_millis),
+            ahead: Ahead::default(),
+            gather_until: None,
             checked_at: now_millis,
             touched: BTreeSet::new(),
             ended: BTreeSet::new(),
@@ -153,6 +162,7 @@ impl Engine {
             offset_millis: recovery.offset_millis,
         });
         engine.resume();
+        engine.forget_unwanted();
         engine.checkpoint();
         engine
     }
@@ -221,6 +231,7 @@ impl Engine {
                 if let Some(peer) = self.peers.get_mut(&pep) {
                     peer.synchronised = true;
                 }
+                self.send_contingencies(&pep);
             }
             Input::Readings { pep, readings } => self.readings(&pep, &readings),
             Input::Heard { pep } => self.heard(&pep),
@@ -232,6 +243,8 @@ impl Engine {
                 reason,
             } => self.refused(&pep, generation, &steps, &reason),
             Input::Command { id, command } => self.command(id, command),
+            Input::Context(event) => self.context_event(event),
+            Input::PlannedAhead(planned) => self.planned_ahead(*planned),
             Input::Store { failure } => self.store(failure),
             Input::Tick => {}
         }
@@ -262,6 +275,7 @@ impl Engine {
             self.next_forgetting(),
             self.next_out_of_reach(),
             self.next_unheard(),
+            self.next_ahead(),
             awaited,
         ]
         .into_iter()
@@ -311,6 +325,7 @@ impl Engine {
         }
         self.release_stages();
         self.forget_peers();
+        self.plan_ahead();
         if self.records_since_checkpoint >= limits::CHECKPOINT_EVERY_RECORDS {
             self.checkpoint();
         }
@@ -385,7 +400,7 @@ impl Engine {
             .state
             .in_force
             .as_ref()
-            .filter(|p| p.generation == issued.generation)
+            .filter(|p| p.generation_of(pep) == issued.generation)
             .map_or(0, InForce::released_stage);
         Assignment {
             pep: pep.clone(),

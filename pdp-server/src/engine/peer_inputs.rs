@@ -39,6 +39,7 @@ impl Engine {
         peer.connected = false;
         peer.synchronised = false;
         peer.lost_at = Some(self.now);
+        self.ahead.forget(pep);
         let own = self.servers_of(pep);
         let watched = self.peers.get(pep).and_then(|p| p.facts.as_deref());
         let unseen = watched.map_or_else(Vec::new, |f| newly_seen(None, f));

@@ -148,6 +148,9 @@ impl Engine {
             return;
         }
         self.set_alarm("snapshot", "planner", None);
+        if self.activate(&snapshot, &reason) {
+            return;
+        }
         let previous = self
             .state
             .in_force
@@ -227,6 +230,11 @@ impl Engine {
         let Some(in_force) = &self.state.in_force else {
             return false;
         };
+        // Who could not put in force what it held ready is told a new one.
+        let has_none = |pep: &Name| !self.state.issued.contains_key(pep);
+        if in_force.held_under.keys().any(has_none) {
+            return false;
+        }
         let old = &in_force.plan;
         let goes_on = match (in_force.phase, self.phase()) {
             // The debounce is over: what was planned in it holds, and its later stages may be released now.
@@ -346,6 +354,7 @@ impl Engine {
             made_at: self.now,
             phase: self.phase(),
             released,
+            held_under: BTreeMap::new(),
         };
         self.record(Record::Plan {
             in_force: Box::new(in_force.clone()),
@@ -366,15 +375,17 @@ impl Engine {
         if in_force.released_at(0).is_some() {
             self.start_deadlines(0, self.now);
         }
+        self.ahead.look_soon(self.now);
     }
 
-    /// Gives a PEP its part, unless it holds the very same and nothing in it is ever released by us.
-    fn issue(&mut self, pep: &Name, generation: u64, slice: Slice) {
+    /// Gives a PEP its part, unless it holds the very same and nothing in it is ever released by us. What it holds in a
+    /// contingency does not count: that is for its case alone.
+    pub(super) fn issue(&mut self, pep: &Name, generation: u64, slice: Slice) {
         let keeps = self
             .state
             .issued
             .get(pep)
-            .is_some_and(|i| !slice.is_central() && *i.slice == slice);
+            .is_some_and(|i| !slice.is_central() && *i.slice == slice && i.contingency.is_none());
         if keeps {
             return;
         }
@@ -382,6 +393,7 @@ impl Engine {
             generation,
             digest: (self.settings.digester)(&slice),
             slice: Arc::new(slice),
+            contingency: None,
         };
         self.record(Record::Issued {
             pep: pep.clone(),
@@ -410,15 +422,20 @@ impl Engine {
             return;
         }
         let (mut by_pep, _) = slices(snapshot, &in_force.plan);
+        // A plan that was held ready may be older than what these hold already.
+        let generation = match in_force.held_under.is_empty() {
+            true => in_force.generation,
+            false => self.state.generation + 1,
+        };
         for pep in missing {
             let slice = by_pep
                 .remove(&pep)
                 .unwrap_or_else(|| Slice::empty(in_force.plan.cause, in_force.plan.scope.clone()));
-            self.issue(&pep, in_force.generation, slice);
+            self.issue(&pep, generation, slice);
         }
     }
 
-    fn tell_plan(&mut self, generation: u64, plan: &Plan, violations: &[String], reason: &str) {
+    pub(super) fn tell_plan(&mut self, generation: u64, plan: &Plan, violations: &[String], reason: &str) {
         let scope = match &plan.scope {
             Scope::Cluster => "the cluster".to_owned(),
             Scope::Domains(d) => format!("domain {}", super::signals::list(d)),
@@ -466,7 +483,7 @@ impl Engine {
 
 /// On the wire, a released stage of 0 releases stage 0 with the plan itself. Where the first stage has to wait for
 /// something, or is not reversible, it must not be stage 0.
-fn make_room_for_stage_0(plan: &mut Plan) {
+pub(super) fn make_room_for_stage_0(plan: &mut Plan) {
     let at_once = |stage: &Stage| {
         let reversible = stage.steps.iter().all(|s| {
             matches!(

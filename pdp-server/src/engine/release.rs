@@ -137,7 +137,10 @@ impl Engine {
             .state
             .issued
             .iter()
-            .filter(|(_, i)| i.generation == generation)
+            .filter(|(pep, i)| {
+                let in_force = self.state.in_force.as_ref();
+                in_force.is_some_and(|p| p.generation_of(pep) == i.generation)
+            })
             .filter(|(_, i)| i.slice.stages.iter().any(|s| s.order == stage.order))
             .map(|(n, i)| (n.clone(), i.clone()))
             .collect();

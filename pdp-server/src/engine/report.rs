@@ -5,16 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use power_policy::model::{SetId, Snapshot};
 use power_policy::plan::StepKind;
+use power_policy::plan::text::Duration;
 
 use super::Engine;
+use super::contingency::{Basis, Prepared};
 use super::slice::executor;
 use super::snapshot::Sources;
 use super::tracking::subject;
 use crate::api::{
-    ActivityStatus, AlarmStatus, CarriedStatus, ClassStatus, Counts, DomainStatus, Explanation, LineStatus,
-    OutageStatus, PeerStatus, PlanInForce, PlanStatus, ReserveStatus, ServerStatus, Status, StepStatus,
+    ActivityStatus, AlarmStatus, CarriedStatus, ClassStatus, ContingencyHolder, ContingencyStatus, Counts,
+    DomainStatus, Explanation, LineStatus, OutageStatus, PeerStatus, PlanInForce, PlanStatus, ReserveStatus,
+    ServerStatus, Status, StepStatus,
 };
-use crate::limits::MAX_ALARMS_SHOWN;
+use crate::limits::{MAX_ALARMS_SHOWN, MAX_CONTINGENCY_CASES};
 
 impl Engine {
     /// What is going on, as far as the engine knows; the caller fills in what it alone knows (name, addresses).
@@ -40,6 +43,7 @@ impl Engine {
                 mains_good_millis: self.state.machine.mains_good_millis(),
             }),
             plan: self.plan_status(),
+            contingencies: self.contingency_status(&snapshot),
             classes: self.class_status(&snapshot),
             peers: self.peer_status(),
             domains: snapshot
@@ -120,6 +124,61 @@ impl Engine {
                 .next_stage()
                 .map(|s| format!("stage {} {}: {}", s.order, s.trigger, s.reason)),
         })
+    }
+
+    fn contingency_status(&self, snapshot: &Snapshot) -> Vec<ContingencyStatus> {
+        let basis = Basis::of(snapshot, &self.settings.policy);
+        let permille = self.settings.policy.deviation_permille;
+        let of = |p: &Prepared| ContingencyStatus {
+            domains: p.case.iter().map(ToString::to_string).collect(),
+            generation: p.generation,
+            age_millis: self.now.saturating_sub(p.made_at),
+            stale: p.basis.outdated(&basis, permille),
+            peps: p
+                .parts
+                .iter()
+                .map(|(pep, part)| ContingencyHolder {
+                    pep: pep.to_string(),
+                    contingency: part.contingency.to_string(),
+                    generation: part.issued.generation,
+                    held: self.ahead.holds(pep, part),
+                })
+                .collect(),
+        };
+        self.state.prepared.iter().map(of).collect()
+    }
+
+    fn explain_contingencies(&self, snapshot: &Snapshot) -> Vec<String> {
+        let mut lines: Vec<String> = self
+            .contingency_status(snapshot)
+            .into_iter()
+            .map(|c| {
+                let held = c.peps.iter().filter(|p| p.held).count();
+                let state = match c.stale {
+                    Some(why) => format!("stale: {why}"),
+                    None => "current".to_owned(),
+                };
+                format!(
+                    "without mains in {}: held ready by {held} of {} PEPs, generation {}, {} old, {state}",
+                    c.domains.join(", "),
+                    c.peps.len(),
+                    c.generation,
+                    Duration(c.age_millis)
+                )
+            })
+            .collect();
+        if !self.settings.contingencies {
+            lines.push("none are held ready: [policy] contingencies = false".to_owned());
+        }
+        if self.ahead.left_out > 0 {
+            lines.push(format!(
+                "{} more cases are planned when they come: at most {MAX_CONTINGENCY_CASES} plans are held ready",
+                self.ahead.left_out
+            ));
+        }
+        let unfit = self.ahead.unfit.as_ref();
+        lines.extend(unfit.map(|why| format!("the last interruption was planned when it came: {why}")));
+        lines
     }
 
     fn class_status(&self, snapshot: &Snapshot) -> Vec<ClassStatus> {
@@ -291,6 +350,7 @@ impl Engine {
                 .into_iter()
                 .map(|s| format!("stage {}: {}: {} ({})", s.stage, s.step, s.outcome, s.pep))
                 .collect(),
+            contingencies: self.explain_contingencies(&snapshot),
             domains: snapshot
                 .domains
                 .iter()

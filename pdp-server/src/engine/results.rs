@@ -6,6 +6,7 @@ use power_policy::model::{ActivityState, Name, Phase, Powered};
 use power_policy::plan::text::Duration;
 use power_policy::plan::{HostState, StepKind, Verb};
 
+use super::contingency::ContextCommand;
 use super::event::EventKind;
 use super::execution::StepState;
 use super::facts::{Outcome, PepFacts};
@@ -63,7 +64,11 @@ impl Engine {
         };
         let assignment = self.assignment(pep, &issued);
         let holds_it = held.generation == issued.generation && held.digest == Some(issued.digest);
-        if !holds_it {
+        if let (false, Some(contingency)) = (holds_it, issued.contingency) {
+            // Its connection ended before it had activated what it holds, as far as is known.
+            let activate = ContextCommand::Activate(contingency, assignment);
+            self.outputs.push_back(Output::Context(activate));
+        } else if !holds_it {
             self.outputs.push_back(Output::Install(assignment));
         } else if held.term != self.state.term || held.released_stage != assignment.released_stage {
             // The claim of exchanges E8: same rows, same generation, our term.
@@ -77,7 +82,8 @@ impl Engine {
 
     /// Outcomes that a PEP reports for the plan in force.
     pub(super) fn results(&mut self, pep: &Name, facts: &PepFacts) {
-        let generation = self.execution.generation;
+        let in_force = self.state.in_force.as_ref();
+        let generation = in_force.map_or(0, |p| p.generation_of(pep));
         for result in facts.results.iter().filter(|r| r.generation == generation) {
             let Some(at) = self
                 .execution

@@ -141,6 +141,7 @@ impl Engine {
 
     pub(super) fn begin_interruption(&mut self) {
         self.settle_view();
+        self.begin_gathering();
         self.ended.clear();
         self.low.clear();
         self.meter.begin();
@@ -155,6 +156,7 @@ impl Engine {
             self.record(Record::Forgiven);
         }
         self.end_tracks();
+        self.ahead.look_soon(self.now);
     }
 }
 

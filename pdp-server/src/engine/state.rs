@@ -12,6 +12,7 @@ use power_policy::interruption::Interruption;
 use power_policy::model::{Name, Phase, Snapshot};
 use power_policy::plan::{Plan, StepKind};
 
+use super::contingency::{Case, Contingency, Prepared};
 use super::facts::{Digest, PepFacts};
 use super::slice::Slice;
 
@@ -28,9 +29,28 @@ pub struct InForce {
     pub phase: Phase,
     /// Central stages released so far, with the time; stage 0 with the plan itself.
     pub released: Vec<(u32, u64)>,
+    /// PEPs that held their parts ready, and so hold them under other generations than this plan's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub held_under: BTreeMap<Name, HeldUnder>,
+}
+
+/// Where a PEP holds its part of a plan that was held ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldUnder {
+    /// In which contingency.
+    pub contingency: Contingency,
+    /// Under which generation.
+    pub generation: u64,
 }
 
 impl InForce {
+    /// The generation under which a PEP holds its part.
+    pub fn generation_of(&self, pep: &Name) -> u64 {
+        self.held_under
+            .get(pep)
+            .map_or(self.generation, |under| under.generation)
+    }
+
     /// The highest order released; 0 before any, as the wire has it.
     pub fn released_stage(&self) -> u32 {
         self.released.last().map_or(0, |(order, _)| *order)
@@ -51,6 +71,9 @@ pub struct Issued {
     pub slice: Arc<Slice>,
     /// Digest of it, as the PEP will report it.
     pub digest: Digest,
+    /// The contingency in which the PEP holds it, if it was told to activate one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contingency: Option<Contingency>,
 }
 
 /// Where an activity belongs, over an interruption.
@@ -129,6 +152,9 @@ pub struct State {
     /// next charge that is reported.
     #[serde(default)]
     pub metered: BTreeMap<Name, Metered>,
+    /// Plans that are held ready for interruptions that have not come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prepared: Vec<Prepared>,
 }
 
 /// One change of [`State`]. The journal is a sequence of these.
@@ -225,6 +251,25 @@ pub enum Record {
         /// The independent checker's objections.
         violations: Vec<String>,
     },
+    /// A plan is held ready for a case.
+    Prepared {
+        /// The plan, with everybody's part.
+        prepared: Box<Prepared>,
+        /// What it was made from; none where only parts have changed.
+        supposed: Option<Box<Snapshot>>,
+    },
+    /// No plan is held ready for a case any more.
+    Unprepared {
+        /// The case.
+        case: Case,
+    },
+    /// A plan that was held ready is in force.
+    Activated {
+        /// The case.
+        case: Case,
+        /// The plan.
+        in_force: Box<InForce>,
+    },
     /// A PEP is given its part.
     Issued {
         /// The PEP.
@@ -273,6 +318,9 @@ impl Record {
             Self::Failed { .. } => "failed",
             Self::Forgiven => "forgiven",
             Self::Plan { .. } => "plan",
+            Self::Prepared { .. } => "prepared",
+            Self::Unprepared { .. } => "unprepared",
+            Self::Activated { .. } => "activated",
             Self::Issued { .. } => "issued",
             Self::Withdrawn { .. } => "withdrawn",
             Self::Released { .. } => "released",
@@ -298,6 +346,7 @@ impl State {
             in_force: None,
             issued: BTreeMap::new(),
             metered: BTreeMap::new(),
+            prepared: Vec::new(),
         }
     }
 
@@ -348,6 +397,35 @@ impl State {
                 self.generation = self.generation.max(in_force.generation);
                 self.in_force = Some((**in_force).clone());
             }
+            Record::Prepared { prepared, .. } => {
+                self.generation = self.generation.max(prepared.generation);
+                let place = self.prepared.iter_mut().find(|p| p.case == prepared.case);
+                match place {
+                    Some(place) => place.clone_from(prepared),
+                    None => self.prepared.push((**prepared).clone()),
+                }
+            }
+            Record::Unprepared { case } => self.prepared.retain(|p| p.case != *case),
+            Record::Activated { case, in_force } => {
+                self.generation = self.generation.max(in_force.generation);
+                // It is spent: what is held ready for this case next has another generation, so that no result of this time
+                // can be taken for one of the next.
+                if let Some(at) = self.prepared.iter().position(|p| p.case == *case) {
+                    let parts = self.prepared.remove(at).parts.into_iter();
+                    let held = parts.filter(|(pep, _)| in_force.held_under.contains_key(pep));
+                    self.issued.extend(held.map(|(pep, part)| {
+                        let contingency = Some(part.contingency);
+                        (
+                            pep,
+                            Issued {
+                                contingency,
+                                ..part.issued
+                            },
+                        )
+                    }));
+                }
+                self.in_force = Some((**in_force).clone());
+            }
             Record::Issued { pep, issued } => {
                 self.generation = self.generation.max(issued.generation);
                 self.issued.insert(pep.clone(), issued.clone());
@@ -380,6 +458,7 @@ impl State {
             shift(&mut p.made_at);
             p.released.iter_mut().for_each(|(_, at)| shift(at));
         }
+        self.prepared.iter_mut().for_each(|p| shift(&mut p.made_at));
     }
 }
 

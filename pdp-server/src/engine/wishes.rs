@@ -101,6 +101,7 @@ impl Engine {
             Urgency::Now => wish.at,
             Urgency::Soon | Urgency::Later => wish.at.max(self.budget.next(self.now)),
         };
+        let at = at.max(self.gathers_until().unwrap_or(0));
         Some(at.max(self.lines_move_until().unwrap_or(0)))
     }
 

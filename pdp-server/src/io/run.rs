@@ -14,6 +14,7 @@ use power_policy::interruption::Command;
 use power_policy::model::{Name, Scope};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
 
 use super::admin::{self, AdminCall, AdminHandle, EventLog, Reply};
 use super::clock::{self, BootClock};
@@ -31,6 +32,7 @@ use crate::api::{
 };
 use crate::config::Config;
 use crate::engine::Recovery;
+use crate::engine::contingency::PlannedAhead;
 use crate::host::{Availability, BoxedModule};
 use crate::limits;
 use crate::node::{ConnectionId, Integrity, Node, Notice, Now};
@@ -192,6 +194,7 @@ pub async fn serve(
         peers: HashMap::new(),
         commands: Commands::default(),
         web: web_url,
+        planning: JoinSet::new(),
         name: config.name.to_string(),
         listen: address.to_string(),
         warnings,
@@ -248,6 +251,8 @@ struct Loop {
     commands: Commands,
     /// Where people connect.
     web: Option<String>,
+    /// The plan that is being made beside everything else, if one is.
+    planning: JoinSet<PlannedAhead>,
     name: String,
     listen: String,
     warnings: Vec<String>,
@@ -385,6 +390,7 @@ impl Loop {
                     }
                 }
                 Some(call) = calls.recv() => self.serve(call),
+                Some(planned) = self.planning.join_next() => self.planned_ahead(planned),
                 () = self.journal.recovered() => {
                     self.journal_works = true;
                     self.node.store_state(self.clock.now(), None);
@@ -401,6 +407,15 @@ impl Loop {
                 self.node.handle_timeout(now);
             }
             self.let_out().await;
+        }
+    }
+
+    /// A plan for an interruption that has not come is there.
+    fn planned_ahead(&mut self, planned: std::result::Result<PlannedAhead, JoinError>) {
+        match planned {
+            Ok(planned) => self.node.planned_ahead(self.clock.now(), planned),
+            // The engine does without.
+            Err(error) => tracing::error!("no plan is held ready: making it failed: {error}"),
         }
     }
 
@@ -459,6 +474,9 @@ impl Loop {
         }
         while let Some(id) = self.node.poll_ready() {
             self.send(id);
+        }
+        while let Some(plan) = self.node.poll_plan_ahead() {
+            self.planning.spawn_blocking(move || plan.run());
         }
         while let Some((id, reason)) = self.node.poll_closed() {
             tracing::debug!(connection = id.0, %reason, "a connection is over");

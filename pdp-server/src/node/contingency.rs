@@ -15,65 +15,17 @@ use power_policy::model::Name;
 use super::context::{Context, Pending, Told};
 use super::module::{Pep, Power};
 use crate::engine::Assignment;
+pub use crate::engine::contingency::{ContextCommand, ContextEvent, ContextOutcome, Contingency};
 use crate::host::Hosting;
 use crate::limits;
 
-/// What a contingency is for. A PEP has at most one of each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Contingency {
-    /// The mains of the whole cluster fails.
-    Cluster,
-    /// That of the PEP's own domain.
-    OwnDomain,
-    /// That of the domains that borrow its reserve.
-    Borrowers,
-}
-
-impl Contingency {
-    pub(crate) const fn scope(self) -> wire::Scope {
-        match self {
-            Self::Cluster => wire::Scope::Cluster,
-            Self::OwnDomain => wire::Scope::OwnDomain,
-            Self::Borrowers => wire::Scope::Borrowers,
-        }
+/// What the plan's own row says that it is for.
+pub(super) const fn wire_scope(contingency: Contingency) -> wire::Scope {
+    match contingency {
+        Contingency::Cluster => wire::Scope::Cluster,
+        Contingency::OwnDomain => wire::Scope::OwnDomain,
+        Contingency::Borrowers => wire::Scope::Borrowers,
     }
-}
-
-/// What is to become of a PEP's contingencies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ContextCommand {
-    /// Hold this plan ready. The context is claimed or opened if need be; one that holds an older plan is refreshed.
-    Keep(Contingency, Assignment),
-    /// Make the context active with the plan that it holds, which is this one: all others of the PEP become inactive.
-    Activate(Contingency, Assignment),
-    /// Delete the context.
-    Delete(Contingency, Name),
-    /// Delete the contexts of an earlier connection that nothing has claimed.
-    DeleteUnclaimed(Name),
-}
-
-/// What became of a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ContextEvent {
-    /// The PEP.
-    pub pep: Name,
-    /// The contingency; `None` for one that was not claimed.
-    pub contingency: Option<Contingency>,
-    /// What happened.
-    pub outcome: ContextOutcome,
-}
-
-/// See [`ContextEvent`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ContextOutcome {
-    /// The PEP holds the plan of this generation, inactive, or as it was if it was active.
-    Held(u64),
-    /// The PEP has activated the plan of this generation.
-    Active(u64),
-    /// The PEP has deleted the context, or lost it.
-    Deleted,
-    /// The PEP refused, or the command could not be carried out, with words.
-    Refused(String),
 }
 
 /// Which context of a PEP.
@@ -186,6 +138,8 @@ impl Power {
             ContextCommand::Keep(contingency, assignment) => self.keep(hosting, contingency, assignment),
             ContextCommand::Activate(contingency, assignment) => {
                 let pep = assignment.pep.clone();
+                self.assigned.insert(pep.clone(), assignment.clone());
+                self.claim(&pep, contingency, &assignment);
                 let Some(context) = self.contingency(&pep, contingency) else {
                     return self.refused(&pep, contingency, "there is no such context".to_owned());
                 };
@@ -210,7 +164,9 @@ impl Power {
             }
             ContextCommand::DeleteUnclaimed(pep) => {
                 if let Some(entry) = self.peps.get_mut(&pep) {
-                    for context in &mut entry.contingencies.unclaimed {
+                    // One that is active is not deleted under what it powers: another one is made active first (E10).
+                    let inactive = |context: &&mut Context| !context.is_active();
+                    for context in entry.contingencies.unclaimed.iter_mut().filter(inactive) {
                         context.pending = Some(Pending::Delete);
                     }
                 }
@@ -223,6 +179,25 @@ impl Power {
         self.peps
             .get_mut(pep)?
             .context_mut(Role::Contingency(contingency))
+    }
+
+    /// A context of an earlier connection that holds this plan becomes the contingency, if that has no context yet.
+    fn claim(&mut self, pep: &Name, contingency: Contingency, assignment: &Assignment) {
+        let Some(entry) = self.peps.get_mut(pep) else {
+            return;
+        };
+        let contingencies = &mut entry.contingencies;
+        if contingencies.held.contains_key(&contingency) {
+            return;
+        }
+        let same = contingencies
+            .unclaimed
+            .iter()
+            .position(|context| context.reports(assignment));
+        if let Some(place) = same {
+            let context = contingencies.unclaimed.remove(place);
+            contingencies.held.insert(contingency, context);
+        }
     }
 
     fn keep(&mut self, hosting: &mut Hosting<'_>, contingency: Contingency, assignment: Assignment) {
@@ -330,14 +305,16 @@ impl Power {
         contingency: Option<Contingency>,
         outcome: ContextOutcome,
     ) {
-        if self.context_events.len() >= limits::MAX_CONTEXT_EVENTS {
-            self.context_events.pop_front();
-        }
-        self.context_events.push_back(ContextEvent {
+        let event = ContextEvent {
             pep: pep.clone(),
             contingency,
             outcome,
-        });
+        };
+        if self.context_events.len() >= limits::MAX_CONTEXT_EVENTS {
+            self.context_events.pop_front();
+        }
+        self.context_events.push_back(event.clone());
+        self.untold.push_back(event);
     }
 
     /// A context is gone: by DRQ, or because a synchronisation ended without it.

@@ -10,7 +10,8 @@
 //! 2. Drain [`Node::poll_record`] and make the records durable. Only then drain [`Node::poll_transmit`] of the
 //!    connections that [`Node::poll_ready`] names: what leaves may depend on the records. Several inputs may share one
 //!    round of this (group commit).
-//! 3. Drain [`Node::poll_notice`] for events and answers, and [`Node::poll_closed`] for connections that are over; write
+//! 3. Take [`Node::poll_plan_ahead`], and give what comes of it to [`Node::planned_ahead`].
+//! 4. Drain [`Node::poll_notice`] for events and answers, and [`Node::poll_closed`] for connections that are over; write
 //!    what they still have to send first.
 //!
 //! Two times go in with each input ([`Now`]): sessions run in real time, because the other end does; the engine's clock
@@ -43,6 +44,7 @@ use power_policy::model::Name;
 pub use self::contingency::{ContextCommand, ContextEvent, ContextOutcome, Contingency};
 use self::module::Power;
 use crate::config::Config;
+use crate::engine::contingency::{PlanAhead, PlannedAhead};
 use crate::engine::event::Event;
 use crate::engine::state::Record;
 use crate::engine::{Engine, Input, Recovery, Settings};
@@ -165,8 +167,9 @@ impl Node {
             scale,
             await_millis: limits::AWAIT_PEPS_MILLIS.saturating_mul(u64::from(scale.max(1))),
             hold_millis: real(config.cops.hold_seconds).saturating_mul(u64::from(scale.max(1))),
-            planner: Box::new(power_policy::planner::plan),
-            checker: Box::new(|snapshot, plan, policy| {
+            contingencies: config.contingencies,
+            planner: Arc::new(power_policy::planner::plan),
+            checker: Arc::new(|snapshot, plan, policy| {
                 let found = power_policy::checker::check(snapshot, plan, policy);
                 found.iter().map(ToString::to_string).collect()
             }),
@@ -189,6 +192,8 @@ impl Node {
             notices: VecDeque::new(),
             assigned: BTreeMap::new(),
             context_events: VecDeque::new(),
+            untold: VecDeque::new(),
+            plans_ahead: VecDeque::new(),
         };
         let host_config = HostConfig {
             addresses: vec![PdpAddress::from(listen)],
@@ -318,6 +323,21 @@ impl Node {
         self.hosted.power.context_events.pop_front()
     }
 
+    /// A plan that is to be made when there is time, beside everything else: on another thread where one is, at once where
+    /// time stands still. What comes of it is given back by [`Node::planned_ahead`]. Who never takes one goes without
+    /// contingencies.
+    pub fn poll_plan_ahead(&mut self) -> Option<PlanAhead> {
+        self.hosted.power.plans_ahead.pop_front()
+    }
+
+    /// A plan that was asked for has been made.
+    pub fn planned_ahead(&mut self, now: Now, planned: PlannedAhead) {
+        let planned = Box::new(planned);
+        self.within_power(now, |power, hosting| {
+            power.tell(hosting, Input::PlannedAhead(planned))
+        });
+    }
+
     /// The journal fails, with words, or works again.
     pub fn store_state(&mut self, now: Now, failure: Option<String>) {
         self.within_power(now, |power, hosting| {
@@ -414,6 +434,7 @@ impl Node {
     fn within_power(&mut self, now: Now, call: impl FnOnce(&mut Power, &mut Hosting<'_>)) {
         let mut hosting = self.host.enter(now, POWER_CLIENT_TYPE);
         call(&mut self.hosted.power, &mut hosting);
+        self.hosted.power.tell_context_events(&mut hosting);
         self.host.settle(&mut self.hosted);
     }
 }

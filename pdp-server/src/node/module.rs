@@ -12,6 +12,7 @@ use super::Notice;
 use super::context::{self, Context};
 use super::contingency::{ContextEvent, Contingencies};
 use crate::config::PeerPolicy;
+use crate::engine::contingency::PlanAhead;
 use crate::engine::state::Record;
 use crate::engine::{Assignment, Engine, Input, Output};
 use crate::host::{
@@ -49,6 +50,10 @@ pub(super) struct Power {
     pub(super) assigned: BTreeMap<Name, Assignment>,
     /// What became of commands about contingencies; the oldest go when nobody asks.
     pub(super) context_events: VecDeque<ContextEvent>,
+    /// The same, until the engine is told.
+    pub(super) untold: VecDeque<ContextEvent>,
+    /// Plans that the engine wants made when there is time.
+    pub(super) plans_ahead: VecDeque<PlanAhead>,
 }
 
 impl Power {
@@ -56,6 +61,13 @@ impl Power {
     pub(super) fn tell(&mut self, hosting: &mut Hosting<'_>, input: Input) {
         self.engine.handle(hosting.now().engine_millis, input);
         self.drain_engine(hosting);
+    }
+
+    /// Tells the engine what became of contingencies, once the call that found out is over.
+    pub(super) fn tell_context_events(&mut self, hosting: &mut Hosting<'_>) {
+        while let Some(event) = self.untold.pop_front() {
+            self.tell(hosting, Input::Context(event));
+        }
     }
 
     pub(super) fn drain_engine(&mut self, hosting: &mut Hosting<'_>) {
@@ -79,6 +91,12 @@ impl Power {
                 }
                 Output::Release(assignment) => {
                     self.assign(hosting, context::Pending::Release(assignment));
+                }
+                Output::Context(command) => self.command_context(hosting, command),
+                Output::PlanAhead(plan) => {
+                    // The engine asks for one at a time; whoever does not take them gets the newest.
+                    self.plans_ahead.clear();
+                    self.plans_ahead.push_back(*plan);
                 }
             }
         }
@@ -129,18 +147,27 @@ impl ClientTypeModule for Power {
     fn request(&mut self, hosting: &mut Hosting<'_>, asked: Asked<'_>) {
         if let Some(pep) = self.names.get(&asked.connection).cloned() {
             self.requested(hosting, &pep, asked);
+            self.tell_context_events(hosting);
         }
     }
 
     fn report(&mut self, hosting: &mut Hosting<'_>, reported: Reported<'_>) {
         if let Some(pep) = self.names.get(&reported.connection).cloned() {
             self.reported(hosting, &pep, reported);
+            self.tell_context_events(hosting);
         }
     }
 
-    fn state_deleted(&mut self, _: &mut Hosting<'_>, id: ConnectionId, handle: &ClientHandle, _: Deleted) {
+    fn state_deleted(
+        &mut self,
+        hosting: &mut Hosting<'_>,
+        id: ConnectionId,
+        handle: &ClientHandle,
+        _: Deleted,
+    ) {
         if let Some(pep) = self.names.get(&id).cloned() {
             self.drop_context(&pep, handle);
+            self.tell_context_events(hosting);
         }
     }
 
@@ -153,6 +180,7 @@ impl ClientTypeModule for Power {
                 entry.settle_base();
             }
             self.synchronised(hosting, &pep);
+            self.tell_context_events(hosting);
         }
     }
 
@@ -191,10 +219,12 @@ impl ClientTypeModule for Power {
         if let Some(pep) = self.names.get(&id).cloned() {
             self.send_pending(hosting, &pep);
             self.tell(hosting, Input::Heard { pep });
+            self.tell_context_events(hosting);
         }
     }
 
     fn handle_timeout(&mut self, hosting: &mut Hosting<'_>) {
         self.tell(hosting, Input::Tick);
+        self.tell_context_events(hosting);
     }
 }

@@ -11,7 +11,7 @@ use cops_codec::wire::{ClientHandle, ClientSi, Context as CopsContext, CopsError
 use power_policy::model::Name;
 
 use super::context::{self, Activity, Context, Pending, Told};
-use super::contingency::{ContextOutcome, Contingency, Role};
+use super::contingency::{ContextOutcome, Contingency, Role, wire_scope};
 use super::module::Power;
 use crate::engine::{Assignment, Input};
 use crate::host::{Asked, Hosting, Reported};
@@ -423,7 +423,7 @@ impl Power {
 /// The plan's own row in a contingency: it says which one it is.
 fn contingency_plan(contingency: Contingency, assignment: &Assignment) -> Plan {
     Plan {
-        scope: contingency.scope(),
+        scope: wire_scope(contingency),
         ..translate::assignment(assignment)
     }
 }

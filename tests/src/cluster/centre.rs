@@ -139,6 +139,11 @@ impl Centre {
                 wires.send(now, WireId(id.0), End::Pdp, frame);
             }
         }
+        // Made in no time at all, on the virtual clock.
+        while let Some(plan) = life.node.poll_plan_ahead() {
+            any = true;
+            life.node.planned_ahead(instant(now), plan.run());
+        }
         while let Some(notice) = life.node.poll_notice() {
             any = true;
             match notice {

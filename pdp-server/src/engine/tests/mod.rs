@@ -10,6 +10,7 @@ use super::facts::{Readings, ReserveReading};
 use super::fixture::*;
 use super::*;
 
+mod contingencies;
 mod rack;
 mod world;
 

@@ -9,6 +9,7 @@ use power_policy::grouping::{Grouping, GroupingPolicy, Qos, Target};
 use power_policy::interruption::CommandOutcome;
 use power_policy::model::{ActivityState, Mains, Name, PowerPolicy, Powered};
 
+use super::super::contingency::{ContextCommand, ContextEvent, ContextOutcome, Contingency, PlanAhead};
 use super::super::facts::{Digest, Readings, ReserveReading, Role};
 use super::super::fixture::*;
 use super::super::slice::Slice;
@@ -48,8 +49,9 @@ pub(super) fn settings() -> Settings {
         scale: 1,
         await_millis: 10_000,
         hold_millis: 600_000,
-        planner: Box::new(power_policy::planner::plan),
-        checker: Box::new(|snapshot, plan, policy| {
+        contingencies: false,
+        planner: Arc::new(power_policy::planner::plan),
+        checker: Arc::new(|snapshot, plan, policy| {
             let found = power_policy::checker::check(snapshot, plan, policy);
             found.iter().map(ToString::to_string).collect()
         }),
@@ -72,6 +74,14 @@ pub(super) struct World {
     pub(super) far: BTreeSet<Name>,
     /// What is on its way to them, and whether it releases a stage.
     pub(super) mail: Vec<(Assignment, bool)>,
+    /// Plans for cases that are asked for while nobody makes them.
+    pub(super) plans_ahead: Vec<PlanAhead>,
+    /// Nobody makes plans for cases.
+    pub(super) is_planner_away: bool,
+    /// PEPs that were told to activate a contingency, and which.
+    pub(super) activated: Vec<(Name, Contingency, u64)>,
+    /// PEPs that do not do so, and say why.
+    pub(super) unwilling: BTreeSet<Name>,
 }
 
 impl World {
@@ -87,6 +97,10 @@ impl World {
             booting: Vec::new(),
             far: BTreeSet::new(),
             mail: Vec::new(),
+            plans_ahead: Vec::new(),
+            is_planner_away: false,
+            activated: Vec::new(),
+            unwilling: BTreeSet::new(),
         };
         world.drain();
         let names: Vec<Name> = world.peps.keys().cloned().collect();
@@ -142,6 +156,7 @@ impl World {
 
     pub(super) fn drain(&mut self) {
         let mut changed = BTreeSet::new();
+        let mut inputs = Vec::new();
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Record(r) => {
@@ -157,6 +172,9 @@ impl World {
                     outcome,
                     repeated,
                 } => self.answers.push((id, outcome, repeated)),
+                Output::PlanAhead(plan) if self.is_planner_away => self.plans_ahead.push(*plan),
+                Output::PlanAhead(plan) => inputs.push(Input::PlannedAhead(Box::new(plan.run()))),
+                Output::Context(command) => inputs.extend(self.context(command)),
                 Output::Install(a) if self.far.contains(&a.pep) => self.mail.push((a, false)),
                 Output::Release(a) if self.far.contains(&a.pep) => self.mail.push((a, true)),
                 Output::Install(a) => {
@@ -176,6 +194,9 @@ impl World {
                 }
             }
         }
+        for input in inputs {
+            self.give(input);
+        }
         for (pep, generation) in changed {
             self.give(Input::Installed {
                 pep: pep.clone(),
@@ -183,6 +204,52 @@ impl World {
             });
             self.report(&pep);
             self.switch(&pep);
+        }
+    }
+
+    /// A PEP is told something about a contingency, and says what became of it.
+    fn context(&mut self, command: ContextCommand) -> Vec<Input> {
+        let told = |pep: Name, contingency, outcome| {
+            let contingency = Some(contingency);
+            Input::Context(ContextEvent {
+                pep,
+                contingency,
+                outcome,
+            })
+        };
+        match command {
+            ContextCommand::Keep(contingency, a) => {
+                let (pep, generation) = (a.pep.clone(), a.generation);
+                self.peps
+                    .get_mut(&pep)
+                    .unwrap()
+                    .contingencies
+                    .insert(contingency, a);
+                vec![told(pep, contingency, ContextOutcome::Held(generation))]
+            }
+            ContextCommand::Activate(contingency, a) => {
+                let (pep, generation) = (a.pep.clone(), a.generation);
+                self.activated.push((pep.clone(), contingency, generation));
+                if self.unwilling.contains(&pep) {
+                    let why = ContextOutcome::Refused("it does not".to_owned());
+                    return vec![told(pep, contingency, why)];
+                }
+                self.peps.get_mut(&pep).unwrap().activate(contingency, &a);
+                let facts = Arc::new(self.peps[&pep].facts.clone());
+                vec![
+                    told(pep.clone(), contingency, ContextOutcome::Active(generation)),
+                    Input::Facts { pep, facts },
+                ]
+            }
+            ContextCommand::Delete(contingency, pep) => {
+                self.peps
+                    .get_mut(&pep)
+                    .unwrap()
+                    .contingencies
+                    .remove(&contingency);
+                vec![told(pep, contingency, ContextOutcome::Deleted)]
+            }
+            ContextCommand::DeleteUnclaimed(_) => Vec::new(),
         }
     }
 

@@ -89,8 +89,9 @@ fn settings() -> Settings {
         scale: 1,
         await_millis: 10_000,
         hold_millis: 600_000,
-        planner: Box::new(power_policy::planner::plan),
-        checker: Box::new(|_, _, _| Vec::new()),
+        contingencies: false,
+        planner: Arc::new(power_policy::planner::plan),
+        checker: Arc::new(|_, _, _| Vec::new()),
         digester: Box::new(|_| [7; 32]),
     }
 }
