@@ -44,7 +44,10 @@ async fn until_activated(cluster: &mut ClusterRun, events: &Arc<Mutex<Vec<Event>
     let first = move || {
         let events = events.lock().unwrap();
         let plans = events.iter().filter(|e| e.kind == EventKind::PlanIssued);
-        plans.into_iter().find(|e| e.data["cause"] == "domain_mains").cloned()
+        plans
+            .into_iter()
+            .find(|e| e.data["cause"] == "domain_mains")
+            .cloned()
     };
     cluster
         .pdp
@@ -52,8 +55,15 @@ async fn until_activated(cluster: &mut ClusterRun, events: &Arc<Mutex<Vec<Event>
         .await
         .unwrap();
     let first = first().unwrap();
-    assert!(first.text.contains("it was held ready by 3 PEPs"), "{}", first.text);
-    assert_eq!(first.data["generation"], generation, "activation does not raise it");
+    assert!(
+        first.text.contains("it was held ready by 3 PEPs"),
+        "{}",
+        first.text
+    );
+    assert_eq!(
+        first.data["generation"], generation,
+        "activation does not raise it"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,7 +154,11 @@ async fn switched_off_nothing_is_held_ready() {
     let text = text.replace("[policy]\n", "[policy]\ncontingencies = false\n");
     std::fs::write(&config, text).unwrap();
     cluster.pdp.start_again().await.unwrap();
-    let status = cluster.pdp.until("the agents are back", is_complete).await.unwrap();
+    let status = cluster
+        .pdp
+        .until("the agents are back", is_complete)
+        .await
+        .unwrap();
     assert!(status.contingencies.is_empty(), "{:?}", status.contingencies);
     let explained = cluster.pdp.admin().explain().await.unwrap().to_text();
     assert!(explained.contains("contingencies = false"), "{explained}");
