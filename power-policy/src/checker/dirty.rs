@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::electricity::permille;
-use super::run::{Loss, Outcome};
+use super::reading::Reading;
+use super::run::{self, Conditions, Loss, Outcome};
 use super::violation::{Findings, Invariant};
-use crate::model::{LineState, Name, PowerPolicy, Powered, ReserveState, Snapshot};
+use crate::model::{ActivityState, LineState, Mains, Name, PowerPolicy, Powered, ReserveState, Snapshot};
 use crate::plan::Plan;
 
 /// Longest break that a power supply carries by itself.
@@ -29,7 +30,7 @@ impl Excuses {
             .map(|s| loads[s] as f64 * debounce + super::clean_end(snapshot, s, &running[s]))
             .collect();
         let spare = spare(snapshot, &loads);
-        let mut reach = Reach::new(snapshot, &spare);
+        let mut reach = Reach::new(snapshot, &spare, &protection(snapshot, policy, &loads, &running));
         let refused: BTreeSet<&Name> = plan.refusals.iter().map(|r| &r.subject).collect();
         let mut excused = vec![false; snapshot.servers.len()];
         let islands = islands(snapshot);
@@ -49,7 +50,15 @@ impl Excuses {
             }
         }
         for s in 0..snapshot.servers.len() {
-            let (energy, watts) = reach.of(s);
+            // A clean end takes so long at least, and lines pass no more than their watts in that time.
+            let stops = running[s].iter().map(|a| snapshot.activities[*a].stop_millis);
+            let halt = if snapshot.servers[s].may_switch_off() {
+                snapshot.servers[s].halt_millis
+            } else {
+                0
+            };
+            let span = debounce + stops.max().unwrap_or(0).saturating_add(halt) as f64 / 1_000.0;
+            let (energy, watts) = reach.of(s, span);
             let alone = energy < needs[s] || watts < loads[s] as f64;
             let said = refused.contains(&snapshot.servers[s].name)
                 || running[s]
@@ -62,6 +71,28 @@ impl Excuses {
             excused[s] = alone || lost_sight || (together && said);
         }
         Self { excused }
+    }
+
+    /// Stops that were under way at the moment of planning are taken to need their whole time, since nobody says how far
+    /// they are. Where what feeds their server now does not last so long, the plan is not to blame for that.
+    pub(super) fn or_stops_too_late(
+        mut self,
+        snapshot: &Snapshot,
+        policy: &PowerPolicy,
+        conditions: Conditions,
+    ) -> Self {
+        let stopping = |a: &usize| snapshot.activities[*a].state == ActivityState::Stopping;
+        if !(0..snapshot.activities.len()).any(|a| stopping(&a)) {
+            return self;
+        }
+        let nothing_done = Reading {
+            central: Vec::new(),
+            local: Vec::new(),
+        };
+        for loss in run::run(snapshot, &nothing_done, policy, conditions).losses {
+            self.excused[loss.server] |= loss.running.iter().any(stopping);
+        }
+        self
     }
 
     pub(super) fn covers(&self, server: usize) -> bool {
@@ -84,6 +115,21 @@ fn spare(snapshot: &Snapshot, loads: &[u64]) -> Vec<f64> {
         .collect()
 }
 
+/// What each reserve keeps for its own servers on mains, should that go too (invariant 18).
+fn protection(snapshot: &Snapshot, policy: &PowerPolicy, loads: &[u64], running: &[Vec<usize>]) -> Vec<f64> {
+    let seconds = policy.protect_millis as f64 / 1_000.0;
+    let kept = |s: usize| loads[s] as f64 * seconds + super::clean_end(snapshot, s, &running[s]);
+    snapshot
+        .reserves
+        .iter()
+        .map(|reserve| {
+            let homes = reserve.feeds.iter().map(|s| s.0 as usize);
+            let on_mains = homes.filter(|s| snapshot.servers[*s].mains == Mains::Present);
+            on_mains.map(kept).sum()
+        })
+        .collect()
+}
+
 /// Upper bounds of what a server can get, as if nobody else were there. A reserve counts once, however many lines it feeds
 /// into, and not again over a line for a server that it feeds itself.
 struct Reach<'a> {
@@ -100,13 +146,13 @@ struct Reach<'a> {
 }
 
 impl<'a> Reach<'a> {
-    fn new(snapshot: &'a Snapshot, spare: &[f64]) -> Self {
+    fn new(snapshot: &'a Snapshot, spare: &[f64], protection: &[f64]) -> Self {
         let mut own = vec![Vec::new(); snapshot.servers.len()];
         let mut gives = Vec::with_capacity(snapshot.reserves.len());
         for (r, reserve) in snapshot.reserves.iter().enumerate() {
             let usable = reserve.usable_millijoules() as f64;
             gives.push(if usable > 0.0 {
-                (usable, spare[r])
+                ((usable - protection[r]).max(0.0), spare[r])
             } else {
                 (0.0, 0.0)
             });
@@ -170,8 +216,8 @@ impl<'a> Reach<'a> {
         (energy.max(0.0), watts.max(0.0))
     }
 
-    /// Energy and watts at the server's input.
-    fn of(&mut self, server: usize) -> (f64, f64) {
+    /// Energy and watts at the server's input, for a time in seconds.
+    fn of(&mut self, server: usize, span: f64) -> (f64, f64) {
         let (mut energy, mut watts) = (0.0, 0.0);
         for r in &self.own[server] {
             let reserve = &self.snapshot.reserves[*r];
@@ -200,7 +246,12 @@ impl<'a> Reach<'a> {
             watts += line.max_milliwatts as f64 * permille(line.efficiency_permille);
         }
         let (best_of_all, best_of_quick) = (best(&lines), best(&quick));
-        energy += self.of_others(server, &lines).0 * best_of_all;
+        let through: f64 = lines
+            .iter()
+            .map(|l| &self.snapshot.lines[*l])
+            .map(|line| line.max_milliwatts as f64 * permille(line.efficiency_permille))
+            .sum();
+        energy += (self.of_others(server, &lines).0 * best_of_all).min(through * span);
         // Both what the lines pass one by one and what their reserves have together bound what arrives.
         let mut passed = 0.0;
         for l in &quick {

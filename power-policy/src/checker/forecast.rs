@@ -29,7 +29,7 @@ fn classes(snapshot: &Snapshot, plan: &Plan, outcome: &Outcome, findings: &mut F
     let mut firsts: BTreeMap<Priority, First> = BTreeMap::new();
     let mut lost: BTreeMap<usize, u64> = BTreeMap::new();
     for loss in &outcome.losses {
-        lost.extend(loss.running.iter().map(|a| (*a, loss.at_millis)));
+        lost.extend(loss.ended.iter().map(|a| (*a, loss.at_millis)));
     }
     for (a, activity) in snapshot.activities.iter().enumerate() {
         let Some(priority) = super::priority(snapshot, a) else {

@@ -78,14 +78,14 @@ pub fn check(snapshot: &Snapshot, plan: &Plan, policy: &PowerPolicy) -> Vec<Viol
         );
         return findings.into_list();
     }
-    let excuses = dirty::Excuses::new(snapshot, plan, policy);
-    dirty::check(snapshot, &outcome, &excuses, &mut findings);
-    hosts::last_resort(snapshot, policy, &outcome, &mut findings);
     let stressed = Conditions {
         late_micros: policy.hold_back_millis.saturating_mul(1_000),
         stop_permille: policy.hold_back_permille.max(1_000),
         ..nominal
     };
+    let excuses = dirty::Excuses::new(snapshot, plan, policy).or_stops_too_late(snapshot, policy, stressed);
+    dirty::check(snapshot, &outcome, &excuses, &mut findings);
+    hosts::last_resort(snapshot, policy, &outcome, &mut findings);
     let late = run::run(snapshot, &reading, policy, stressed);
     dirty::check_margin(snapshot, &outcome, &late, &excuses, &mut findings);
     local::check_runs(
@@ -165,12 +165,15 @@ fn clean_end(snapshot: &Snapshot, server: usize, running: &[usize]) -> f64 {
     energy + model.idle_milliwatts as f64 * longest as f64 / 1_000.0 + halt
 }
 
-/// Touchable activities that draw at each server.
+/// Touchable activities that draw at each server, copies of half-done moves among them.
 fn touchable(snapshot: &Snapshot) -> Vec<Vec<usize>> {
     let mut running = vec![Vec::new(); snapshot.servers.len()];
     for (a, activity) in snapshot.activities.iter().enumerate() {
-        if activity.draws() && activity.is_touchable() {
-            running[activity.host.0 as usize].push(a);
+        let host = activity.draws().then_some(&activity.host);
+        for s in host.into_iter().chain(&activity.copies) {
+            if activity.is_touchable() && !running[s.0 as usize].contains(&a) {
+                running[s.0 as usize].push(a);
+            }
         }
     }
     running

@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::electricity::{is_on_mains, permille};
 use super::run::Outcome;
 use super::violation::{Findings, Invariant};
-use crate::model::{LineMode, LineState, Mode, PowerPolicy, Powered, Priority, ReserveState, Snapshot};
+use crate::model::{
+    ActivityState, LineMode, LineState, Mode, PowerPolicy, Powered, Priority, ReserveState, Snapshot,
+};
 use crate::plan::Plan;
 
 /// How long the higher class would have to live on for a difference to count.
@@ -73,13 +75,19 @@ struct Case<'a> {
 fn lives(snapshot: &Snapshot, outcome: &Outcome) -> Vec<Life> {
     let mut lost: BTreeMap<usize, u64> = BTreeMap::new();
     for loss in &outcome.losses {
-        for a in &loss.running {
+        for a in &loss.ended {
             lost.insert(*a, loss.at_millis);
         }
     }
     let mut lives = Vec::new();
     for (a, activity) in snapshot.activities.iter().enumerate() {
-        let server = outcome.moved_to[a].unwrap_or(activity.host.0 as usize);
+        // What has begun to stop does so whatever is planned, unless it goes on where its move has brought it.
+        let here = match activity.copies.first() {
+            _ if activity.state != ActivityState::Stopping => activity.host,
+            Some(there) => *there,
+            None => continue,
+        };
+        let server = outcome.moved_to[a].unwrap_or(here.0 as usize);
         let counts = activity.draws()
             && activity.is_touchable()
             && snapshot.servers[server].powered == Powered::On

@@ -6,7 +6,7 @@ use super::electricity::permille;
 use super::reading::{Act, Reading};
 use super::run::Outcome;
 use super::violation::{Findings, Invariant};
-use crate::model::{Cause, Mains, PowerPolicy, Snapshot};
+use crate::model::{Cause, Mains, PowerPolicy, Powered, Snapshot};
 use crate::plan::{HostState, Plan, Verb};
 
 pub(super) fn check(snapshot: &Snapshot, plan: &Plan, reading: &Reading<'_>, findings: &mut Findings) {
@@ -152,7 +152,12 @@ pub(super) fn protection(
                     + super::clean_end(snapshot, s, &running[s])
             })
             .sum();
-        if at_home <= 0.0 {
+        // What an unreachable server has joined it keeps: its lines are not switched.
+        let out_of_hand = snapshot.lines.iter().flat_map(|l| &l.joined).any(|j| {
+            let there = &snapshot.servers[j.server.0 as usize];
+            j.reserve.0 as usize == r && there.powered == Powered::Unreachable
+        });
+        if at_home <= 0.0 || out_of_hand {
             continue;
         }
         let floor = reserve.charge_millijoules as f64 - reserve.drawable_millijoules() as f64;

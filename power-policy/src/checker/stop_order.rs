@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::reading::{Act, ReadStage, Reading};
 use super::violation::{Findings, Invariant};
 use super::whereabouts::Whereabouts;
-use crate::model::Snapshot;
+use crate::model::{ActivityState, Snapshot};
 use crate::plan::Verb;
 
 pub(super) fn check(snapshot: &Snapshot, reading: &Reading<'_>, findings: &mut Findings) {
@@ -47,7 +47,9 @@ pub(super) fn in_stage(
         else {
             continue;
         };
-        if !before.contains(&(activity, server)) {
+        // One whose stop was begun before is only waited for.
+        let asked_again = is_stopping(snapshot, activity, server);
+        if asked_again || !before.contains(&(activity, server)) {
             continue;
         }
         let Some(priority) = super::priority(snapshot, activity) else {
@@ -62,9 +64,10 @@ pub(super) fn in_stage(
         let lower = after.residents[server].iter().find(|a| {
             let model = &snapshot.activities[**a];
             // One that cannot be started again is stopped only when the energy is at its end.
-            // One that runs elsewhere too is on its way out.
+            // One that runs elsewhere too is on its way out, and one whose stop was begun before has stopped first.
             model.is_touchable()
                 && model.restartable
+                && !is_stopping(snapshot, **a, server)
                 && after.places[**a].len() == 1
                 && super::priority(snapshot, **a).is_some_and(|p| p < priority)
         });
@@ -82,4 +85,10 @@ pub(super) fn in_stage(
             );
         }
     }
+}
+
+/// Whether a stop was under way at the moment of planning.
+fn is_stopping(snapshot: &Snapshot, activity: usize, server: usize) -> bool {
+    let model = &snapshot.activities[activity];
+    model.state == ActivityState::Stopping && model.host.0 as usize == server
 }

@@ -38,7 +38,8 @@ struct Host {
 struct Place {
     server: usize,
     draw: f64,
-    ending: bool,
+    /// When its stop ends, once that has begun.
+    ending: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -460,7 +461,7 @@ impl<'a, 'p> Run<'a, 'p> {
         self.places[activity].push(Place {
             server,
             draw,
-            ending: false,
+            ending: None,
         });
         self.by_server[server].push(activity);
         self.hosts[server].running += draw;
@@ -473,11 +474,15 @@ impl<'a, 'p> Run<'a, 'p> {
         let Some(place) = self.places[activity].iter_mut().find(|p| p.server == server) else {
             return now;
         };
-        if place.ending {
-            return now;
+        if let Some(end) = place.ending {
+            // What is stopping already is waited for.
+            if end > now && q != usize::MAX {
+                self.expect(q, end, Timer::Switched { queue: q });
+            }
+            return end.max(now);
         }
-        place.ending = true;
         let end = now.saturating_add(model.stop_millis.saturating_mul(1_000));
+        place.ending = Some(end);
         if model.stop_millis > 0 && model.stop_millijoules > 0 {
             let declared = model.stop_millijoules as f64 * 1_000.0 / model.stop_millis as f64;
             let power = declared * f64::from(self.conditions.stop_permille) / 1_000.0;
@@ -614,8 +619,11 @@ impl<'a, 'p> Run<'a, 'p> {
             .copied()
             .filter(|a| self.snapshot.activities[*a].is_touchable())
             .collect();
+        let alone = |a: &usize| self.places[*a].iter().all(|p| p.server == server);
+        let ended = running.iter().copied().filter(alone).collect();
         let model = &self.snapshot.servers[server];
         self.losses.push(Loss {
+            ended,
             server,
             at_millis: self.millis(self.electricity.now),
             running,

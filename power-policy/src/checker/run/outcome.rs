@@ -31,6 +31,8 @@ pub(in crate::checker) struct Loss {
     pub(in crate::checker) at_millis: u64,
     /// Touchable activities that ran on it.
     pub(in crate::checker) running: Vec<usize>,
+    /// Those of them that ran nowhere else.
+    pub(in crate::checker) ended: Vec<usize>,
     pub(in crate::checker) halting: bool,
     /// Last stage released before.
     pub(in crate::checker) after_stage: Option<u32>,
