@@ -53,6 +53,11 @@ impl Care {
         self.degree[s] >= 1
     }
 
+    /// Part of a halt's energy that must be there, or it is not begun.
+    pub(super) fn least_for_a_halt(&self, s: usize) -> f64 {
+        [0.0, 0.0, 0.0, 1.0][usize::from(self.degree[s]).min(3)]
+    }
+
     /// Nothing moves from it or to it.
     pub(super) fn is_still(&self, s: usize) -> bool {
         self.degree[s] >= 4

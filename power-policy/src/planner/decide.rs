@@ -236,7 +236,7 @@ impl<'a, 'c> Deciding<'a, 'c> {
             }
             if residents[s].is_empty() {
                 // A closing server is up until the first stages are over.
-                need[s] += node.base * transient.max(stays);
+                need[s] += (node.base + node.arrived) * transient.max(stays);
             }
         }
         need
@@ -619,6 +619,31 @@ impl<'a, 'c> Deciding<'a, 'c> {
         any
     }
 
+    /// What was to make room on a server with mains stays, where in the end nothing higher comes there.
+    fn keep_what_gives_no_room(&mut self, trial: &mut Trial) {
+        let cluster = self.cluster;
+        let mut highest = vec![usize::MAX; cluster.nodes.len()];
+        for (placement, to) in cluster.placements.iter().zip(&trial.target) {
+            if let Some(s) = to.filter(|s| *s != placement.server) {
+                highest[s] = highest[s].min(placement.class);
+            }
+        }
+        for (p, placement) in cluster.placements.iter().enumerate() {
+            let s = placement.server;
+            let makes_room = highest[s] < placement.class;
+            let on_mains = cluster.nodes[s].supply == Supply::Mains;
+            if trial.target[p].is_none() && on_mains && !makes_room {
+                self.live[p] = true;
+                self.shed[p] = None;
+                trial.target[p] = Some(s);
+                trial.span[p] = Span {
+                    target: FOREVER,
+                    total: FOREVER,
+                };
+            }
+        }
+    }
+
     fn finish(mut self, mut trial: Trial) -> Decision {
         let cluster = self.cluster;
         // The last round may have dropped something after it was tried.
@@ -631,6 +656,7 @@ impl<'a, 'c> Deciding<'a, 'c> {
                 .collect();
             trial = self.try_out(target);
         }
+        self.keep_what_gives_no_room(&mut trial);
         for p in 0..cluster.placements.len() {
             if trial.target[p].is_none() {
                 trial.span[p] = Span {

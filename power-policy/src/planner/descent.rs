@@ -300,7 +300,8 @@ impl Script<'_, '_> {
             || !(node.can_switch_off || self.care.ends_in_a_halt(s))
             || node.fixed > 0.0
             || self.halting[s]
-            || !node.stopping.is_empty()
+            || node.stops_unasked()
+            || self.arriving[s] > 0
         {
             return f64::INFINITY;
         }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::decide::Loan;
 use super::flow::ratio;
+use super::hold_back::protection;
 use super::prepare::{Cluster, Feed, HOLD_UP_MILLIS, Supply, whole};
 use super::script::SAME_CAP;
 
@@ -246,7 +247,13 @@ fn carry_whole(
                 if missing <= 0.0 {
                     return;
                 }
-                let room = limits.last_room(cluster, *l, *r, headroom).floor();
+                let mut room = limits.last_room(cluster, *l, *r, headroom).floor();
+                // What servers on mains need themselves if that goes too is not given even then.
+                let kept = protection(cluster, *r);
+                if kept > 0.0 {
+                    let free = (now.energy[*r] - kept).max(0.0);
+                    room = room.min((free / now.until_next.max(1.0)).floor());
+                }
                 if now.energy[*r] <= 1.0 || room < 1.0 {
                     continue;
                 }

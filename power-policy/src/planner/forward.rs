@@ -39,8 +39,8 @@ impl<'a, 'c> Forward<'a, 'c> {
     pub(super) fn new(cluster: &'a Cluster<'c>) -> Self {
         let mut electricity = Electricity::new(cluster);
         for (s, node) in cluster.nodes.iter().enumerate() {
-            for (draw, left) in &node.stopping {
-                electricity.change_load(s, -draw, micros(*left));
+            for ending in &node.stopping {
+                electricity.change_load(s, -ending.draw, micros(ending.seconds));
             }
         }
         let mut feeds = cluster.joined.clone();

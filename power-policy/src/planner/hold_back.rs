@@ -18,10 +18,10 @@ pub(super) fn hold_back(cluster: &Cluster<'_>, s: usize, running: &[usize]) -> f
         longest = longest.max(placement.stop_seconds);
         load += placement.draw;
     }
-    for (draw, left) in &node.stopping {
-        energy += draw * left;
-        longest = longest.max(*left);
-        load += draw;
+    for ending in &node.stopping {
+        energy += ending.draw * ending.seconds;
+        longest = longest.max(ending.seconds);
+        load += ending.draw;
     }
     load += node.arrived;
     energy += (node.base + node.arrived) * (longest + STAGES_BETWEEN * SETTLE_SECONDS) + node.halt_energy;
@@ -43,8 +43,10 @@ pub(super) fn clean_end(cluster: &Cluster<'_>, s: usize) -> f64 {
     let node = &cluster.nodes[s];
     let placements = node.placements.iter().map(|p| &cluster.placements[*p]);
     let stops: f64 = placements.clone().map(|p| p.stop_energy).sum();
-    let longest = placements.map(|p| p.stop_seconds).fold(0.0, f64::max);
-    stops + node.base * longest + node.halt_energy
+    let longest = placements
+        .map(|p| p.stop_seconds)
+        .fold(node.fixed_end.1, f64::max);
+    stops + node.fixed_end.0 + node.base * longest + node.halt_energy
 }
 
 /// Time at full load that is set aside on top.

@@ -361,7 +361,10 @@ fn of_server(cluster: &Cluster<'_>, own: &Own, lent: &[f64], life: f64, care: &C
             )),
         }
     }
-    if node.fixed <= 0.0 {
+    // Lost again and again while cut off, with less than a clean end from the start: it goes down idle, since a halt that
+    // breaks off is no better.
+    let goes_down_idle = together && care.local_margin(s) > 2.0 && energy < energy_of(0) * dearer;
+    if node.fixed <= 0.0 && !goes_down_idle {
         let step = Step {
             kind: StepKind::Host {
                 server: server.name.clone(),

@@ -317,7 +317,7 @@ fn planned_moves(cluster: &Cluster<'_>, previous: Option<&Plan>) -> Vec<Option<u
 fn class_forecast(cluster: &Cluster<'_>, outcome: &Outcome, previous: Option<&Plan>) -> Vec<ClassForecast> {
     let mut ends = outcome.stopped.clone();
     for loss in &outcome.losses {
-        for a in &loss.running {
+        for a in &loss.ended {
             ends[*a].get_or_insert(loss.at);
         }
     }

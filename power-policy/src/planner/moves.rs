@@ -1,10 +1,10 @@
 //! The first irreversible stages: what is stopped at once, and the moves, in as many waves as the room takes.
 
-use super::decide::SETTLE_SECONDS;
-use super::prepare::{Cluster, Supply};
+use super::decide::{SETTLE_SECONDS, on_battery};
+use super::prepare::{Cluster, Supply, seconds};
 use super::script::Script;
 use super::words;
-use crate::plan::{Step, Trigger, Verb};
+use crate::plan::{Step, StepKind, Trigger, Verb};
 
 /// Most waves of moves: further ones would wait for room that others have to make first.
 const MOST_WAVES: usize = 3;
@@ -16,6 +16,7 @@ impl Room {
     fn new(cluster: &Cluster<'_>) -> Self {
         let room = cluster.nodes.iter().map(|n| {
             let load = n.base
+                + n.arrived
                 + n.placements
                     .iter()
                     .map(|p| cluster.placements[*p].draw)
@@ -31,18 +32,14 @@ impl Room {
     }
 
     fn fits(&self, cluster: &Cluster<'_>, p: usize, s: usize) -> bool {
-        let (placement, room) = (&cluster.placements[p], self.0[s]);
-        placement.cpu <= room.0 && placement.memory <= room.1 && placement.draw <= room.2
+        let ((cpu, memory, draw), room) = (cluster.placements[p].more_at(s), self.0[s]);
+        cpu <= room.0 && memory <= room.1 && draw <= room.2
     }
 
     /// `sign` 1: taken; -1: free again.
     fn take(&mut self, cluster: &Cluster<'_>, p: usize, s: usize, sign: f64) {
-        let (placement, room) = (&cluster.placements[p], &mut self.0[s]);
-        *room = (
-            room.0 - sign * placement.cpu,
-            room.1 - sign * placement.memory,
-            room.2 - sign * placement.draw,
-        );
+        let ((cpu, memory, draw), room) = (cluster.placements[p].more_at(s), &mut self.0[s]);
+        *room = (room.0 - sign * cpu, room.1 - sign * memory, room.2 - sign * draw);
     }
 }
 
@@ -86,7 +83,8 @@ impl Script<'_, '_> {
         // What found no room in time stays where it is, for as long as that server can be fed.
     }
 
-    /// Moves for which there is room now, both copies counted. A placement that is half moved already is there.
+    /// Moves for which there is room now, both copies counted; of a placement that is half moved only what is not there
+    /// yet.
     fn admit(&self, waiting: &mut Vec<usize>, room: &mut Room) -> Vec<usize> {
         let cluster = self.cluster;
         let mut taken = Vec::new();
@@ -94,13 +92,10 @@ impl Script<'_, '_> {
             let Some(to) = self.decision.target[p] else {
                 return false;
             };
-            let arrived = cluster.placements[p].moving_to == Some(to);
-            if !arrived && !room.fits(cluster, p, to) {
+            if !room.fits(cluster, p, to) {
                 return true;
             }
-            if !arrived {
-                room.take(cluster, p, to, 1.0);
-            }
+            room.take(cluster, p, to, 1.0);
             taken.push(p);
             false
         });
@@ -118,7 +113,17 @@ impl Script<'_, '_> {
             steps.extend(self.activity_steps(*p, Verb::Stop, None, &why));
             self.stop(*p);
         }
-        longest = self.stop_what_cannot_wait(longest, stops, taken, waiting, &mut steps);
+        let mut ending: Vec<(usize, f64)> = stops
+            .iter()
+            .map(|p| (cluster.placements[*p].server, cluster.placements[*p].stop_seconds))
+            .collect();
+        if wave == 0 {
+            let mut under_way = self.take_back(&mut steps);
+            under_way.extend(self.ask_again(&mut steps));
+            longest = under_way.iter().map(|(_, stop)| *stop).fold(longest, f64::max);
+            ending.extend(under_way);
+        }
+        longest = self.stop_what_cannot_wait(longest, ending, taken, waiting, &mut steps);
         for p in taken {
             let Some(to) = self.decision.target[*p] else {
                 continue;
@@ -166,28 +171,88 @@ impl Script<'_, '_> {
             self.running[to].push(*p);
             self.arriving[to] -= 1;
         }
-        let longest = self.stop_what_cannot_wait(longest, taken, &[], waiting, &mut steps);
+        let ending = taken
+            .iter()
+            .map(|p| (cluster.placements[*p].server, cluster.placements[*p].stop_seconds))
+            .collect();
+        let longest = self.stop_what_cannot_wait(longest, ending, &[], waiting, &mut steps);
         self.push(Trigger::AfterResults, steps, words::move_out(taken.len()));
         self.run_for(longest + SETTLE_SECONDS);
     }
 
-    /// Fills up a stage in which `ending` end on their servers; what moves or waits to move is not stopped.
+    /// Lets go of copies that half-done moves have started where they are not to stay: of what is stopped now, or goes
+    /// elsewhere. Returns their servers, with the times that takes.
+    fn take_back(&mut self, steps: &mut Vec<Step>) -> Vec<(usize, f64)> {
+        let cluster = self.cluster;
+        let mut ending = Vec::new();
+        for (p, placement) in cluster.placements.iter().enumerate() {
+            for (a, s) in placement.copies.iter().copied() {
+                if self.decision.target[p] == Some(s) {
+                    continue;
+                }
+                let activity = &cluster.snapshot.activities[a];
+                steps.push(Step {
+                    kind: StepKind::Activity {
+                        activity: activity.name.clone(),
+                        server: cluster.server_name(s).clone(),
+                        verb: Verb::MoveOut,
+                        peer: Some(cluster.server_name(placement.server).clone()),
+                        milliwatts: 0,
+                    },
+                    reason: words::take_back(cluster, p),
+                });
+                self.leave_one(a, s);
+                ending.push((s, seconds(activity.stop_millis)));
+            }
+        }
+        ending
+    }
+
+    /// Asks for the stops that are under way on batteries once more: an agent joins what it does already, and the plan has
+    /// the results that it waits for before a host closes. Returns their servers, with the times they take.
+    fn ask_again(&mut self, steps: &mut Vec<Step>) -> Vec<(usize, f64)> {
+        let cluster = self.cluster;
+        let mut ending = Vec::new();
+        for (s, node) in cluster
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(s, _)| on_battery(cluster, *s))
+        {
+            for stop in node.stopping.iter().filter(|e| e.can_be_asked) {
+                steps.push(Step {
+                    kind: StepKind::Activity {
+                        activity: cluster.snapshot.activities[stop.activity].name.clone(),
+                        server: cluster.server_name(s).clone(),
+                        verb: if stop.lives_on.is_some() {
+                            Verb::MoveOut
+                        } else {
+                            Verb::Stop
+                        },
+                        peer: stop.lives_on.map(|to| cluster.server_name(to).clone()),
+                        milliwatts: 0,
+                    },
+                    reason: words::ask_again(),
+                });
+                ending.push((s, (stop.seconds - self.forward.time).max(0.0)));
+            }
+        }
+        ending
+    }
+
+    /// Fills up a stage in which something ends on servers (`ending`, with the times); what moves or waits to move is not
+    /// stopped.
     fn stop_what_cannot_wait(
         &mut self,
         longest: f64,
-        ending: &[usize],
+        ending: Vec<(usize, f64)>,
         taken: &[usize],
         waiting: &[usize],
         steps: &mut Vec<Step>,
     ) -> f64 {
-        let cluster = self.cluster;
-        let emptied = ending
-            .iter()
-            .map(|p| (cluster.placements[*p].server, cluster.placements[*p].stop_seconds));
-        let emptied = emptied.collect();
         self.fill_stage(
             longest,
-            emptied,
+            ending,
             |p| taken.contains(&p) || waiting.contains(&p),
             steps,
         )

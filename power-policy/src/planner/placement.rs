@@ -59,15 +59,15 @@ struct Room {
 
 impl Room {
     fn fits(&self, cluster: &Cluster<'_>, p: usize, s: usize) -> bool {
-        let placement = &cluster.placements[p];
-        placement.cpu <= self.cpu[s] && placement.memory <= self.memory[s] && placement.draw <= self.watts[s]
+        let (cpu, memory, draw) = cluster.placements[p].more_at(s);
+        cpu <= self.cpu[s] && memory <= self.memory[s] && draw <= self.watts[s]
     }
 
     fn take(&mut self, cluster: &Cluster<'_>, p: usize, s: usize, sign: f64) {
-        let placement = &cluster.placements[p];
-        self.cpu[s] -= sign * placement.cpu;
-        self.memory[s] -= sign * placement.memory;
-        self.watts[s] -= sign * placement.draw;
+        let (cpu, memory, draw) = cluster.placements[p].more_at(s);
+        self.cpu[s] -= sign * cpu;
+        self.memory[s] -= sign * memory;
+        self.watts[s] -= sign * draw;
     }
 }
 

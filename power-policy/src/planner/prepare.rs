@@ -62,9 +62,12 @@ pub(super) struct Node {
     pub(super) halt_energy: f64,
     /// Live placements on it, highest class first.
     pub(super) placements: Vec<usize>,
-    /// Draws of stops that are under way: (milliwatts, seconds).
-    pub(super) stopping: Vec<(f64, f64)>,
-    /// Draw of what runs here because its move to here is half done.
+    /// Stops that are under way.
+    pub(super) stopping: Vec<Ending>,
+    /// Touchable work on it that is none of its placements: on an unreachable server, stopping, or half moved. Its energy
+    /// for a clean stop, and the longest time of one.
+    pub(super) fixed_end: (f64, f64),
+    /// Draw of what runs here because its move to here is half done, and is finished or taken back.
     pub(super) arrived: f64,
     /// Reserves that feed it without a line.
     pub(super) stores: Vec<usize>,
@@ -74,6 +77,11 @@ pub(super) struct Node {
 }
 
 impl Node {
+    /// Something is stopping on it that nobody can be asked about.
+    pub(super) fn stops_unasked(&self) -> bool {
+        self.stopping.iter().any(|e| !e.can_be_asked)
+    }
+
     /// The most that it draws, whatever runs on it.
     pub(super) fn most(&self) -> f64 {
         if self.peak > 0.0 {
@@ -82,6 +90,20 @@ impl Node {
             f64::INFINITY
         }
     }
+}
+
+/// A stop that is under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ending {
+    /// Index of the activity.
+    pub(super) activity: usize,
+    pub(super) draw: f64,
+    /// How long it takes, at most.
+    pub(super) seconds: f64,
+    /// A plan can ask for it again, and so for its result.
+    pub(super) can_be_asked: bool,
+    /// Where it goes on, if it has moved.
+    pub(super) lives_on: Option<usize>,
 }
 
 /// A reserve.
@@ -156,12 +178,31 @@ pub(super) struct Placement {
     pub(super) receivers: Vec<usize>,
     /// Server to which a move of it is already under way.
     pub(super) moving_to: Option<usize>,
+    /// Where moves that are half done have started its activities already: activity and server. What is not to stay
+    /// there is let go of again.
+    pub(super) copies: Vec<(usize, usize)>,
+    /// Of that, what is on [`Self::moving_to`]: processor, memory and draw.
+    pub(super) there: (f64, f64, f64),
     pub(super) move_seconds: f64,
     pub(super) move_energy: f64,
     pub(super) stop_seconds: f64,
     pub(super) stop_energy: f64,
     /// Weighted cores.
     pub(super) value: f64,
+}
+
+impl Placement {
+    /// Processor, memory and draw that it takes on a server beyond what of it is there already.
+    pub(super) fn more_at(&self, s: usize) -> (f64, f64, f64) {
+        if self.moving_to != Some(s) {
+            return (self.cpu, self.memory, self.draw);
+        }
+        (
+            self.cpu - self.there.0,
+            self.memory - self.there.1,
+            self.draw - self.there.2,
+        )
+    }
 }
 
 /// The whole, ready for planning.
@@ -243,7 +284,7 @@ impl<'a> Cluster<'a> {
                 .iter()
                 .map(|p| self.placements[*p].draw)
                 .sum::<f64>()
-            + node.stopping.iter().map(|(draw, _)| draw).sum::<f64>()
+            + node.stopping.iter().map(|e| e.draw).sum::<f64>()
             + node.arrived
     }
 
@@ -347,61 +388,64 @@ impl<'a> Cluster<'a> {
         let mut stuck: std::collections::BTreeSet<(usize, usize)> = std::collections::BTreeSet::new();
         for (a, activity) in self.snapshot.activities.iter().enumerate() {
             let host = activity.host.0 as usize;
-            let unit = activity.set.map(|set| (host, set.0 as usize));
-            if self.nodes[host].supply == Supply::Dark {
-                continue;
-            }
-            for copy in &activity.copies {
-                let there = &mut self.nodes[copy.0 as usize];
-                there.free_cpu -= activity.cpu_millicores as f64;
-                there.free_memory -= activity.memory_mebibytes as f64;
-            }
-            let node = &mut self.nodes[host];
             // One that failed to stop still runs, as far as anybody knows.
             let runs = activity.draws() || activity.state == ActivityState::Failed;
-            if !runs {
-                continue;
+            let runs = runs && self.nodes[host].supply != Supply::Dark;
+            for s in self.copies(activity).chain(runs.then_some(host)) {
+                self.nodes[s].free_cpu -= activity.cpu_millicores as f64;
+                self.nodes[s].free_memory -= activity.memory_mebibytes as f64;
             }
-            node.free_cpu -= activity.cpu_millicores as f64;
-            node.free_memory -= activity.memory_mebibytes as f64;
-            match unit {
-                Some(_) if activity.state == ActivityState::Stopping => {
-                    node.stopping
-                        .push((activity.draw_milliwatts as f64, seconds(activity.stop_millis)));
+            let draw = activity.draw_milliwatts as f64;
+            let at = self.seat(activity);
+            let beside = self.copies(activity).chain(runs.then_some(host));
+            for s in beside.filter(|s| Some(*s) != at).collect::<Vec<_>>() {
+                if activity.is_touchable() {
+                    let stop = seconds(activity.stop_millis);
+                    let (energy, longest) = &mut self.nodes[s].fixed_end;
+                    *energy += (activity.stop_millijoules as f64).max(draw * stop);
+                    *longest = longest.max(stop);
                 }
-                Some(unit) if activity.is_touchable() && node.touchable => {
-                    by_unit.entry(unit).or_default().push(a);
-                }
-                _ => {
-                    if let Some(unit) = unit {
-                        stuck.insert(unit);
+            }
+            if runs && at != Some(host) {
+                let node = &mut self.nodes[host];
+                if activity.state == ActivityState::Stopping && activity.set.is_some() {
+                    node.stopping.push(Ending {
+                        activity: a,
+                        draw,
+                        seconds: seconds(activity.stop_millis),
+                        can_be_asked: activity.is_touchable() && node.touchable,
+                        lives_on: at,
+                    });
+                } else {
+                    node.base += draw;
+                    node.fixed += draw;
+                    if let Some(set) = activity.set {
+                        stuck.insert((host, set.0 as usize));
                     }
-                    node.base += activity.draw_milliwatts as f64;
-                    node.fixed += activity.draw_milliwatts as f64;
                 }
             }
-        }
-        let mut half_moved: std::collections::BTreeSet<(usize, usize)> = std::collections::BTreeSet::new();
-        for (unit, activities) in by_unit {
-            let placement = self.placement(unit, activities, stuck.contains(&unit));
-            if let Some(to) = placement.moving_to.filter(|to| placement.receivers.contains(to)) {
-                half_moved.extend(placement.activities.iter().map(|a| (*a, to)));
+            if let (Some(at), Some(set)) = (at, activity.set) {
+                by_unit.entry((at, set.0 as usize)).or_default().push(a);
             }
-            self.nodes[unit.0].placements.push(self.placements.len());
-            self.placements.push(placement);
-        }
-        for (a, activity) in self.snapshot.activities.iter().enumerate() {
-            for copy in &activity.copies {
-                let node = &mut self.nodes[copy.0 as usize];
-                let draw = activity.draw_milliwatts as f64;
-                if half_moved.contains(&(a, copy.0 as usize)) {
+            for s in self
+                .copies(activity)
+                .filter(|s| Some(*s) != at)
+                .collect::<Vec<_>>()
+            {
+                let node = &mut self.nodes[s];
+                if at.is_some() && node.touchable {
                     node.arrived += draw;
-                } else if node.supply != Supply::Dark && *copy != activity.host {
-                    // A copy that no move is waiting for: nobody is told to stop it.
+                } else {
+                    // Nobody is told to stop it.
                     node.base += draw;
                     node.fixed += draw;
                 }
             }
+        }
+        for (unit, activities) in by_unit {
+            let placement = self.placement(unit, activities, stuck.contains(&unit));
+            self.nodes[unit.0].placements.push(self.placements.len());
+            self.placements.push(placement);
         }
         let placements = &self.placements;
         for (s, node) in self.nodes.iter_mut().enumerate() {
@@ -409,7 +453,7 @@ impl<'a> Cluster<'a> {
                 .sort_by_key(|p| (placements[*p].class, placements[*p].set));
             let declared = node.base
                 + node.placements.iter().map(|p| placements[*p].draw).sum::<f64>()
-                + node.stopping.iter().map(|(draw, _)| draw).sum::<f64>()
+                + node.stopping.iter().map(|e| e.draw).sum::<f64>()
                 + node.arrived;
             let server = &self.snapshot.servers[s];
             match (server.powered, server.measured_milliwatts) {
@@ -424,6 +468,32 @@ impl<'a> Cluster<'a> {
                 _ => {}
             }
         }
+    }
+
+    /// Servers, other than its host, on which an activity runs too, as far as they have power.
+    fn copies(&self, activity: &'a Activity) -> impl Iterator<Item = usize> + use<'a> {
+        let dark: Vec<bool> = activity
+            .copies
+            .iter()
+            .map(|s| *s == activity.host || self.nodes[s.0 as usize].supply == Supply::Dark)
+            .collect();
+        let copies = activity.copies.iter().zip(dark).filter(|(_, dark)| !dark);
+        copies.map(|(s, _)| s.0 as usize)
+    }
+
+    /// Where a plan may count on an activity and command it: at its host, or, where that ends it, has ended it or cannot be
+    /// told anything, where its move has brought it. None where nothing can be done about it.
+    fn seat(&self, activity: &'a Activity) -> Option<usize> {
+        let host = activity.host.0 as usize;
+        let node = &self.nodes[host];
+        let runs = activity.draws() && activity.state != ActivityState::Stopping;
+        if !activity.is_touchable() {
+            return None;
+        }
+        if runs && node.supply != Supply::Dark && node.touchable {
+            return Some(host);
+        }
+        self.copies(activity).find(|s| self.nodes[*s].touchable)
     }
 
     fn placement(&self, (host, set): (usize, usize), activities: Vec<usize>, stuck: bool) -> Placement {
@@ -444,9 +514,34 @@ impl<'a> Cluster<'a> {
             .sum();
         // A PEP begins its steps one after the other, and they run at the same time.
         let move_seconds = longest(&|a| a.move_millis);
-        let moving_to = all.iter().find_map(|a| a.copies.first()).map(|s| s.0 as usize);
+        let copies: Vec<(usize, usize)> = activities
+            .iter()
+            .flat_map(|a| {
+                let elsewhere = self.copies(&self.snapshot.activities[*a]);
+                elsewhere.filter(|s| *s != host).map(|s| (*a, s))
+            })
+            .collect();
+        let moving_to = copies.first().map(|(_, s)| *s);
+        // One that still runs where nobody can be told to end it, or where it is ending, is not copied once more.
+        let settled = copies.iter().all(|(_, s)| self.nodes[*s].touchable)
+            && all.iter().all(|a| a.host.0 as usize == host || !a.draws());
+        let copies: Vec<(usize, usize)> = copies
+            .into_iter()
+            .filter(|(_, s)| self.nodes[*s].touchable)
+            .collect();
+        let of_there = |f: &dyn Fn(&Activity) -> u64| {
+            let there = copies.iter().filter(|(_, s)| Some(*s) == moving_to);
+            there
+                .map(|(a, _)| f(&self.snapshot.activities[*a]) as f64)
+                .sum::<f64>()
+        };
+        let there = (
+            of_there(&|a| a.cpu_millicores),
+            of_there(&|a| a.memory_mebibytes),
+            of_there(&|a| a.draw_milliwatts),
+        );
         let mut receivers = Vec::new();
-        if !stuck && all.iter().all(|a| a.movable) {
+        if !stuck && settled && all.iter().all(|a| a.movable) {
             let first = all.first().map_or(&[][..], |a| &a.startable_on[..]);
             for s in first {
                 let there = s.0 as usize;
@@ -468,6 +563,8 @@ impl<'a> Cluster<'a> {
             memory: sum(&|a| a.memory_mebibytes),
             receivers,
             moving_to,
+            copies,
+            there,
             move_seconds,
             move_energy: sum(&|a| a.move_millijoules),
             stop_seconds,
@@ -624,6 +721,7 @@ fn nodes(snapshot: &Snapshot) -> Vec<Node> {
                 halt_energy: (server.halt_millijoules as f64).max(idle * halt_seconds),
                 placements: Vec::new(),
                 stopping: Vec::new(),
+                fixed_end: (0.0, 0.0),
                 arrived: 0.0,
                 stores: Vec::new(),
                 links: Vec::new(),

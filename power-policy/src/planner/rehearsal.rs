@@ -51,6 +51,8 @@ pub(super) struct Loss {
     pub(super) at: u64,
     /// Touchable activities that ran on it.
     pub(super) running: Vec<usize>,
+    /// What ran on it and nowhere else.
+    pub(super) ended: Vec<usize>,
     pub(super) halting: bool,
 }
 
@@ -218,7 +220,7 @@ struct Run<'r, 'p, 'a, 'c> {
     extra: (f64, f64),
     electricity: Electricity<'a, 'c>,
     /// Servers that each activity runs on, and whether it is ending there.
-    places: Vec<Vec<(usize, bool)>>,
+    places: Vec<Vec<(usize, Option<u64>)>>,
     by_server: Vec<Vec<usize>>,
     halting: Vec<bool>,
     queues: Vec<Queue<'r, 'p>>,
@@ -308,7 +310,7 @@ impl<'r, 'p, 'a, 'c> Run<'r, 'p, 'a, 'c> {
             for s in here.into_iter().chain(&activity.copies) {
                 let s = s.0 as usize;
                 if !snapshot.servers[s].powered.is_off() && !run.runs_on(a, s) {
-                    run.places[a].push((s, false));
+                    run.places[a].push((s, None));
                     run.by_server[s].push(a);
                 }
             }
@@ -485,7 +487,7 @@ impl<'r, 'p, 'a, 'c> Run<'r, 'p, 'a, 'c> {
         let mut draw = 0.0;
         if !self.runs_on(activity, server) {
             draw = model.draw_milliwatts as f64;
-            self.places[activity].push((server, false));
+            self.places[activity].push((server, None));
             self.by_server[server].push(activity);
         }
         let extra = ratio(model.move_millijoules as f64 * 1_000.0, model.move_millis as f64);
@@ -509,12 +511,16 @@ impl<'r, 'p, 'a, 'c> Run<'r, 'p, 'a, 'c> {
         let Some(place) = self.places[activity].iter_mut().find(|(s, _)| *s == server) else {
             return now;
         };
-        if place.1 {
-            return now;
+        if let Some(end) = place.1 {
+            // It is waited for.
+            if let Some((q, _)) = by.filter(|_| end > now) {
+                self.expect(q, end, Timer::Done { queue: q });
+            }
+            return end.max(now);
         }
-        place.1 = true;
         let span = model.stop_millis.saturating_mul(1_000);
         let end = now.saturating_add(span);
+        place.1 = Some(end);
         let draw = model.draw_milliwatts as f64;
         let power = ratio(model.stop_millijoules as f64 * 1_000.0, model.stop_millis as f64).max(draw);
         let more = power * (1.0 + self.extra(model.stop_millijoules)) - draw;
@@ -617,6 +623,11 @@ impl<'r, 'p, 'a, 'c> Run<'r, 'p, 'a, 'c> {
             for a in &all {
                 self.places[*a].retain(|(s, _)| *s != server);
             }
+            let ended = all
+                .iter()
+                .copied()
+                .filter(|a| self.places[*a].is_empty())
+                .collect();
             let running = all
                 .into_iter()
                 .filter(|a| self.cluster.snapshot.activities[*a].is_touchable())
@@ -625,6 +636,7 @@ impl<'r, 'p, 'a, 'c> Run<'r, 'p, 'a, 'c> {
                 server,
                 at,
                 running,
+                ended,
                 halting: std::mem::take(&mut self.halting[server]),
             });
         }

@@ -212,7 +212,13 @@ impl<'a, 'c> Script<'a, 'c> {
 
     /// Chooses feeds for the loads to come, and returns the steps that lead there: at first, and when these are done.
     pub(super) fn refeed(&mut self, load: &[f64], until_next: f64) -> (Vec<Step>, Vec<Step>) {
-        let rank = self.rank();
+        let mut rank = self.rank();
+        for (rank, node) in rank.iter_mut().zip(&self.cluster.nodes) {
+            // A stop that was begun has nothing before it.
+            if node.stopping.iter().any(|e| e.seconds > self.forward.time) {
+                *rank = 0;
+            }
+        }
         let now = Now {
             load,
             loans: &self.loans,
@@ -454,16 +460,21 @@ impl<'a, 'c> Script<'a, 'c> {
     pub(super) fn leave(&mut self, p: usize, server: usize) {
         let cluster = self.cluster;
         for a in &cluster.placements[p].activities {
-            let activity = &cluster.snapshot.activities[*a];
-            let (draw, stop) = (activity.draw_milliwatts as f64, seconds(activity.stop_millis));
-            // A stop may cost more than the draw it ends.
-            let extra = ratio(activity.stop_millijoules as f64 - draw * stop, stop).max(0.0);
-            if extra > 0.0 {
-                self.forward.change_load(server, extra, 0.0);
-                self.forward.change_load(server, -extra, stop);
-            }
-            self.forward.change_load(server, -draw, stop);
+            self.leave_one(*a, server);
         }
+    }
+
+    /// The draw of an activity leaves a server after its stop.
+    pub(super) fn leave_one(&mut self, a: usize, server: usize) {
+        let activity = &self.cluster.snapshot.activities[a];
+        let (draw, stop) = (activity.draw_milliwatts as f64, seconds(activity.stop_millis));
+        // A stop may cost more than the draw it ends.
+        let extra = ratio(activity.stop_millijoules as f64 - draw * stop, stop).max(0.0);
+        if extra > 0.0 {
+            self.forward.change_load(server, extra, 0.0);
+            self.forward.change_load(server, -extra, stop);
+        }
+        self.forward.change_load(server, -draw, stop);
     }
 
     /// The draw of a placement comes to a server, with what the move costs there.
@@ -503,14 +514,8 @@ impl<'a, 'c> Script<'a, 'c> {
         placement
             .activities
             .iter()
-            .filter(|a| {
-                // Half a move: what is there already need not be taken in again.
-                let there = cluster.snapshot.activities[**a]
-                    .copies
-                    .iter()
-                    .any(|c| c.0 as usize == server);
-                !(verb == Verb::TakeIn && there)
-            })
+            // Half a move: what is there already is taken in again, since it may still be starting, and the source must not
+            // let go before it runs. Where it runs nothing is done.
             .map(|a| {
                 let activity = &cluster.snapshot.activities[*a];
                 Step {
@@ -569,6 +574,13 @@ impl<'a, 'c> Script<'a, 'c> {
             if !node.can_switch_off && left > self.at_its_end(*s) {
                 continue;
             }
+            // Lost before: it goes down idle, since a halt that breaks off is no better.
+            let least = node.halt_energy * self.care.least_for_a_halt(*s);
+            if least > 0.0 && reach.all[*s] - self.forward.load[*s] * stop < least {
+                self.closed[*s] = true;
+                self.halting[*s] = true;
+                continue;
+            }
             let poor = self.care.closes_early(*s) || reach.all[*s] < keep + node.base * wait;
             if !poor && stop + node.halt_seconds > longest {
                 continue;
@@ -623,7 +635,7 @@ impl<'a, 'c> Script<'a, 'c> {
             && node.touchable
             && self.forward.on[s]
             && node.fixed <= 0.0
-            && node.stopping.is_empty()
+            && !node.stops_unasked()
     }
 
     /// Hosts on which nothing is left go to standby, or off where somebody can start them again.
@@ -631,12 +643,17 @@ impl<'a, 'c> Script<'a, 'c> {
         let cluster = self.cluster;
         let mut steps = Vec::new();
         let mut longest = 0.0_f64;
+        let reach = self.reach();
         for s in 0..cluster.nodes.len() {
             let node = &cluster.nodes[s];
             if !self.may_close(s) {
                 continue;
             }
             self.closed[s] = true;
+            if node.can_switch_off && reach.all[s] < node.halt_energy * self.care.least_for_a_halt(s) {
+                self.halting[s] = true;
+                continue;
+            }
             let state = if node.can_switch_off {
                 HostState::Off
             } else {

@@ -317,6 +317,19 @@ pub(super) fn step_down(
     )
 }
 
+/// Why a copy that a half-done move has started is let go of again.
+pub(super) fn take_back(cluster: &Cluster<'_>, p: usize) -> String {
+    format!(
+        "{}: the move that has started it here is taken back",
+        set(cluster, p)
+    )
+}
+
+/// Why a stop that is under way stands in a plan.
+pub(super) fn ask_again() -> String {
+    "its stop has begun, and is waited for".to_owned()
+}
+
 /// `short`: the server that is down to its clean end, and what that takes.
 pub(super) fn ended(
     cluster: &Cluster<'_>,

@@ -361,12 +361,17 @@ impl Execution {
     }
 
     fn take_in(&mut self, activity: &str, server: &str) {
+        // Where it runs already nothing is done.
+        let to = self.snapshot.server_id(&Name::new(server).unwrap()).unwrap();
+        let known = &self.snapshot.activities[self.activity(activity)];
+        if known.copies.contains(&to) {
+            return;
+        }
         if let Err(error) = self.plant.start_activity(server, activity) {
             self.refused
                 .push(format!("take in {activity} on {server}: {error}"));
             return;
         }
-        let to = self.snapshot.server_id(&Name::new(server).unwrap()).unwrap();
         let at = self.activity(activity);
         self.snapshot.activities[at].copies = vec![to];
     }

@@ -5,6 +5,7 @@
 pub(crate) mod executor;
 pub(crate) mod generate;
 pub(crate) mod survey;
+pub(crate) mod under_way;
 
 use std::collections::BTreeMap;
 
