@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `GET /v1/status` | [`Status`] |
 //! | `GET /v1/plan` | [`PlanInForce`], or `null` |
+//! | `GET /v1/snapshot` | [`PlanningInput`]: what a plan would be made from now; the what-if of the command line takes it |
 //! | `GET /v1/explain` | [`Explanation`]; `Accept: text/plain` (or `?format=text`): the same as text |
 //! | `GET /v1/events?since=N` | NDJSON: one [`Event`] a line, those kept with `seq > N`, then as they happen; without `since`: from now on. `Accept: text/event-stream`: the same as server-sent events, `id` being `seq`; `Last-Event-ID` goes before `since` |
 //! | `GET /v1/me` | [`Me`]: who the PDP takes the asker for |
@@ -40,11 +41,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use power_policy::model::{Cause, Mains, Phase, Powered, Scope};
+use power_policy::model::{Cause, Mains, Phase, PowerPolicy, Powered, Scope, Snapshot};
 use power_policy::plan::Plan;
 
 pub use crate::engine::event::{Event, EventKind};
 
+use crate::what_if::{Bottleneck, ClassOutlook, Trials, UncertaintyOf};
 /// What is going on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -419,6 +421,42 @@ pub struct StepStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     /// The plan in force as text, a line a decision, each with its reason.
+/// What a plan is made from: a cluster as it is, or was when this was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanningInput {
+    /// The cluster.
+    pub snapshot: Snapshot,
+    /// The plan in force, unless it is that of quiet days.
+    #[serde(default)]
+    pub previous: Option<Plan>,
+    /// The site's settings, as the PDP's clock scales them.
+    pub policy: PowerPolicy,
+}
+
+/// What a plan would be worth: the answer to `pdp-server plan --what-if`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outlook {
+    /// What was supposed, a line each.
+    pub supposed: Vec<String>,
+    /// How long mains was supposed to be away; `null`: not said.
+    pub lasts_millis: Option<u64>,
+    /// The plan as text, a line a decision, each with its reason, and what was refused.
+    pub text: String,
+    /// The plan.
+    pub plan: Plan,
+    /// What each class may expect, highest first.
+    pub classes: Vec<ClassOutlook>,
+    /// By how much charges were varied.
+    pub uncertainty: Vec<UncertaintyOf>,
+    /// Objections of the independent checker; any is a defect.
+    pub objections: Vec<String>,
+    /// Figures of which more would help, the best first.
+    pub bottlenecks: Vec<Bottleneck>,
+    /// How far the search for those went.
+    pub trials: Trials,
+}
+
     pub plan: String,
     /// Its generation; 0 without one.
     pub generation: u64,

@@ -10,3 +10,4 @@ pub mod io;
 pub mod limits;
 pub mod node;
 pub mod translate;
+pub mod what_if;

@@ -2,6 +2,8 @@
 
 /// Largest configuration file, in octets.
 pub const MAX_CONFIG_OCTETS: usize = 4 * 1024 * 1024;
+/// Largest file of a recorded or described cluster, in octets.
+pub const MAX_SNAPSHOT_OCTETS: usize = 256 * 1024 * 1024;
 /// Events kept for `GET /v1/events?since=N`; older ones are gone.
 pub const MAX_EVENTS_KEPT: usize = 10_000;
 /// Largest body of an admin request, in octets.

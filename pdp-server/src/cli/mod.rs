@@ -11,6 +11,7 @@
 
 mod manual;
 mod table;
+mod what_if;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,11 +19,13 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
-use crate::api::{Availability, CommandAnswer, CommandScope, Explanation};
+use crate::api::{Availability, CommandAnswer, CommandScope};
 use crate::config::{Config, ConfigError};
 use crate::io::admin::AdminClient;
 use crate::io::{self, Options};
 use crate::limits;
+use crate::what_if::SuppositionError;
+use crate::what_if::described::DescribedError;
 
 /// Exit status of a wrong command line or configuration.
 const WRONG_USAGE: u8 = 2;
@@ -60,13 +63,23 @@ enum Subcommands {
         #[arg(long)]
         json: bool,
     },
-    /// Show the plan in force with the reason of each step.
+    /// Show the plan in force; or, with --what-if, what would be planned in a supposed interruption and what that is worth.
+    /// Nothing is done.
+    Plan(what_if::PlanArguments),
+    /// Show the plan in force with the reason of each step, and in an interruption what each class may expect from here on.
     Explain {
         #[command(flatten)]
         place: Place,
-        /// As JSON.
+        #[command(flatten)]
+        questions: what_if::Questions,
+        /// As JSON (docs/json.md).
         #[arg(long)]
         json: bool,
+    },
+    /// Print what a plan would be made from now, as JSON: for `plan --cluster`, here or elsewhere.
+    Snapshot {
+        #[command(flatten)]
+        place: Place,
     },
     /// Follow what happens, a line an event.
     Events {
@@ -182,6 +195,8 @@ pub fn main() -> ExitCode {
             eprintln!("pdp-server: {error:#}");
             let is_usage = error.downcast_ref::<ConfigError>().is_some()
                 || error.downcast_ref::<UnreadableFile>().is_some()
+                || error.downcast_ref::<DescribedError>().is_some()
+                || error.downcast_ref::<SuppositionError>().is_some()
                 || error.downcast_ref::<io::keys::KeysError>().is_some()
                 || error.downcast_ref::<io::tls::TlsError>().is_some();
             ExitCode::from(if is_usage { WRONG_USAGE } else { 1 })
@@ -220,10 +235,13 @@ fn dispatch(command: Subcommands) -> Result<ExitCode> {
             let status = client.status().await?;
             print_as(json, &status, table::status)
         }),
-        Subcommands::Explain { place, json } => ask(place, async move |client| {
-            let explanation = client.explain().await?;
-            print_as(json, &explanation, Explanation::to_text)
-        }),
+        Subcommands::Plan(arguments) => what_if::plan(arguments),
+        Subcommands::Explain {
+            place,
+            questions,
+            json,
+        } => what_if::explain(place, questions, json),
+        Subcommands::Snapshot { place } => what_if::snapshot(place),
         Subcommands::Events { place, since, json } => ask(place, async move |client| {
             let mut events = client.events(since).await?;
             let mut lost = 0;
@@ -292,22 +310,22 @@ struct UnreadableFile {
     problem: String,
 }
 
-fn read_config(file: &Path) -> Result<Config> {
-    let name = file.display().to_string();
+fn read_text(file: &Path, limit: usize) -> Result<String> {
     let unreadable = |problem: String| UnreadableFile {
-        file: name.clone(),
+        file: file.display().to_string(),
         problem,
     };
     let metadata = std::fs::metadata(file).map_err(|error| unreadable(error.to_string()))?;
-    let limit = limits::MAX_CONFIG_OCTETS;
     if metadata.len() > limit as u64 {
-        return Err(unreadable(format!(
-            "expected at most {limit} octets, found {}",
-            metadata.len()
-        ))
-        .into());
+        let problem = format!("expected at most {limit} octets, found {}", metadata.len());
+        return Err(unreadable(problem).into());
     }
-    let text = std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?;
+    Ok(std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?)
+}
+
+fn read_config(file: &Path) -> Result<Config> {
+    let name = file.display().to_string();
+    let text = read_text(file, limits::MAX_CONFIG_OCTETS)?;
     let mut config = Config::from_toml(&name, &text)?;
     // Relative paths are relative to the file, wherever the program is started.
     let folder = file.parent().unwrap_or(Path::new(""));

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use power_policy::model::{SetId, Snapshot};
+use power_policy::model::{Cause, SetId, Snapshot};
 use power_policy::plan::StepKind;
 use power_policy::plan::text::Duration;
 
@@ -14,12 +14,24 @@ use super::snapshot::Sources;
 use super::tracking::subject;
 use crate::api::{
     ActivityStatus, AlarmStatus, CarriedStatus, ClassStatus, ContingencyHolder, ContingencyStatus, Counts,
-    DomainStatus, Explanation, LineStatus, OutageStatus, PeerStatus, PlanInForce, PlanStatus, ReserveStatus,
-    ServerStatus, Status, StepStatus,
+    DomainStatus, Explanation, LineStatus, OutageStatus, PeerStatus, PlanInForce, PlanStatus, PlanningInput,
+    ReserveStatus, ServerStatus, Status, StepStatus,
 };
 use crate::limits::{MAX_ALARMS_SHOWN, MAX_CONTINGENCY_CASES};
 
 impl Engine {
+    /// What a plan would be made from now.
+    pub fn planning_input(&self) -> PlanningInput {
+        let in_force = self.state.in_force.as_ref();
+        PlanningInput {
+            snapshot: self.sources().snapshot(),
+            previous: in_force
+                .filter(|p| p.plan.cause != Cause::Standing)
+                .map(|p| (*p.plan).clone()),
+            policy: self.settings.policy.clone(),
+        }
+    }
+
     /// What is going on, as far as the engine knows; the caller fills in what it alone knows (name, addresses).
     pub fn status(&self) -> Status {
         let snapshot = self.sources().snapshot();

@@ -567,6 +567,7 @@ impl Loop {
                     self.command(request.id, Command::Interrupt(scope), words, me, reply);
                 }
                 Err(problem) => drop(reply.send(Err(problem))),
+            AdminCall::Snapshot(reply) => drop(reply.send(Box::new(self.node.engine().planning_input()))),
             },
             AdminCall::Availability(request, me, reply) => self.change_availability(request, me, reply),
             AdminCall::Restore(request, me, reply) => {

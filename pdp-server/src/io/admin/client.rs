@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 
 use crate::api::{
     Availability, AvailabilityRequest, CommandAnswer, CommandScope, Event, Explanation, InterruptRequest,
-    PlanInForce, Problem, RestoreRequest, Status,
+    PlanInForce, PlanningInput, Problem, RestoreRequest, Status,
 };
 
 /// Largest answer that is taken: a status of ten thousand servers with ten sets each has some 30 MiB.
@@ -91,6 +91,14 @@ impl AdminClient {
     /// [`ClientError`].
     pub async fn plan(&self) -> Result<Option<PlanInForce>, ClientError> {
         self.get("/v1/plan").await
+    }
+
+    /// What a plan would be made from now.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn snapshot(&self) -> Result<PlanningInput, ClientError> {
+        self.get("/v1/snapshot").await
     }
 
     /// Why things are as they are.

@@ -9,8 +9,8 @@ mod stream;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{
-    AvailabilityRequest, CommandAnswer, Explanation, InterruptRequest, Me, PlanInForce, Problem,
-    RestoreRequest, Status,
+    AvailabilityRequest, CommandAnswer, Explanation, InterruptRequest, Me, PlanInForce, PlanningInput,
+    Problem, RestoreRequest, Status,
 };
 
 pub use client::{AdminClient, ClientError, EventStream};
@@ -33,6 +33,8 @@ pub enum AdminCall {
     /// `POST /v1/interrupt`.
     Interrupt(InterruptRequest, Me, Reply),
     /// `POST /v1/availability`.
+    /// `GET /v1/snapshot`.
+    Snapshot(oneshot::Sender<Box<PlanningInput>>),
     Availability(AvailabilityRequest, Me, Reply),
     /// `POST /v1/restore`.
     Restore(RestoreRequest, Me, Reply),

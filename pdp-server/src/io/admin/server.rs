@@ -121,6 +121,7 @@ pub(in crate::io) fn router(handle: AdminHandle) -> Router {
         .route("/v1/explain", get(explain))
         .route("/v1/me", get(me))
         .route("/v1/events", get(stream::events))
+        .route("/v1/snapshot", get(snapshot))
         .route("/metrics", get(metrics_text))
         .route("/v1/interrupt", post(interrupt))
         .route("/v1/restore", post(restore))
@@ -180,6 +181,14 @@ async fn metrics_text(State(handle): State<AdminHandle>) -> Result<Response, Ref
 async fn plan(State(handle): State<AdminHandle>) -> Result<Response, Refused> {
     let plan = handle.ask(AdminCall::Plan).await.ok_or_else(Refused::stopping)?;
     Ok(Json(plan).into_response())
+}
+
+async fn snapshot(State(handle): State<AdminHandle>) -> Result<Response, Refused> {
+    let input = handle
+        .ask(AdminCall::Snapshot)
+        .await
+        .ok_or_else(Refused::stopping)?;
+    Ok(Json(input).into_response())
 }
 
 #[derive(Deserialize)]
