@@ -7,10 +7,12 @@
 //! | `GET /v1/plan` | [`PlanInForce`], or `null` |
 //! | `GET /v1/snapshot` | [`PlanningInput`]: what a plan would be made from now; the what-if of the command line takes it |
 //! | `GET /v1/explain` | [`Explanation`]; `Accept: text/plain` (or `?format=text`): the same as text |
+//! | `GET /v1/history?since_unix_millis=T&limit=N` | [`History`]: the newest `N` entries of the journal, 200 where it is not given, not older than `T` |
 //! | `GET /v1/events?since=N` | NDJSON: one [`Event`] a line, those kept with `seq > N`, then as they happen; without `since`: from now on. `Accept: text/event-stream`: the same as server-sent events, `id` being `seq`; `Last-Event-ID` goes before `since` |
 //! | `GET /v1/me` | [`Me`]: who the PDP takes the asker for |
 //! | `GET /metrics` | what Prometheus reads, as text: `docs/metrics.md` |
 //! | `POST /v1/interrupt` | [`InterruptRequest`] in, [`CommandAnswer`] out |
+//! | `POST /v1/drill` | [`InterruptRequest`] in, [`CommandAnswer`] out: as an interruption, with every actuator held |
 //! | `POST /v1/restore` | [`RestoreRequest`] in, [`CommandAnswer`] out |
 //!
 //! A command sent twice with one id is done once, and answered the same twice. One that is
@@ -45,8 +47,8 @@ use power_policy::model::{Cause, Mains, Phase, PowerPolicy, Powered, Scope, Snap
 use power_policy::plan::Plan;
 
 pub use crate::engine::event::{Event, EventKind};
-
 use crate::what_if::{Bottleneck, ClassOutlook, Trials, UncertaintyOf};
+
 /// What is going on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -126,6 +128,9 @@ pub struct Me {
 /// An interruption.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OutageStatus {
+    /// Its id, which events, logs and history carry; `null` for one that began before this was kept.
+    #[serde(default)]
+    pub id: Option<String>,
     /// What began it.
     pub cause: Cause,
     /// What it covers.
@@ -417,10 +422,6 @@ pub struct StepStatus {
     pub outcome: String,
 }
 
-/// Why things are as they are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Explanation {
-    /// The plan in force as text, a line a decision, each with its reason.
 /// What a plan is made from: a cluster as it is, or was when this was recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -457,6 +458,10 @@ pub struct Outlook {
     pub trials: Trials,
 }
 
+/// Why things are as they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The plan in force as text, a line a decision, each with its reason.
     pub plan: String,
     /// Its generation; 0 without one.
     pub generation: u64,
@@ -504,6 +509,242 @@ impl Explanation {
         }
         text
     }
+}
+
+/// What would have happened: the end of a drill.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DrillReport {
+    /// Id of the drill's command.
+    pub id: String,
+    /// What was supposed to be interrupted.
+    pub scope: CommandScope,
+    /// Generation of its last plan; 0: none was made.
+    pub generation: u64,
+    /// Every step was gone through.
+    pub is_complete: bool,
+    /// What the PDP answered at its end.
+    pub ended: String,
+    /// Steps of that plan, in order.
+    pub steps: Vec<DrillStep>,
+    /// What each class might expect of a real interruption.
+    pub classes: Vec<ClassOutlook>,
+    /// What the planner refused, and why.
+    pub refusals: Vec<String>,
+    /// Objections of the independent checker.
+    pub objections: Vec<String>,
+}
+
+/// A step of a drill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrillStep {
+    /// Order of its stage.
+    pub stage: u32,
+    /// What releases the stage, in words.
+    pub when: String,
+    /// Who would carry it out.
+    pub pep: String,
+    /// What would be done, in words.
+    pub step: String,
+    /// What its agent says.
+    pub outcome: DrillOutcome,
+}
+
+/// What an agent says of a step in a drill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DrillOutcome {
+    /// It checked the step, and would do it.
+    WouldDo,
+    /// It could not; the words are the outcome.
+    Failed(String),
+    /// It was asked, and has not answered.
+    NoWord,
+    /// The drill did not come so far.
+    NotReached,
+}
+
+impl DrillOutcome {
+    /// Whether a real interruption would fail here.
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::NoWord)
+    }
+}
+
+impl std::fmt::Display for DrillReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(
+            f,
+            "drill {} over {}: what would have happened",
+            self.id, self.scope
+        )?;
+        let mut stage = None;
+        for step in &self.steps {
+            if stage != Some(step.stage) {
+                writeln!(f, "stage {} ({})", step.stage, step.when)?;
+                stage = Some(step.stage);
+            }
+            let outcome = match &step.outcome {
+                DrillOutcome::WouldDo => "would be done",
+                DrillOutcome::Failed(why) => why,
+                DrillOutcome::NoWord => "NO WORD FROM THE AGENT",
+                DrillOutcome::NotReached => "not reached in the drill",
+            };
+            let mark = if step.outcome.is_failure() { "FAILED: " } else { "" };
+            writeln!(f, "  {}: {} ({mark}{outcome})", step.pep, step.step)?;
+        }
+        if self.steps.is_empty() {
+            writeln!(f, "nothing: no step was planned")?;
+        }
+        for class in &self.classes {
+            let end = |millis: Option<u64>| {
+                millis.map_or_else(
+                    || "no end in sight".to_owned(),
+                    |millis| power_policy::plan::text::Duration(millis).to_string(),
+                )
+            };
+            writeln!(
+                f,
+                "class {} ({}) would run whole for {} ({} to {})",
+                class.priority,
+                class.sets.join(", "),
+                end(class.ride_through_millis),
+                end(class.low_millis),
+                end(class.high_millis)
+            )?;
+        }
+        for refusal in &self.refusals {
+            writeln!(f, "refused: {refusal}")?;
+        }
+        for objection in &self.objections {
+            writeln!(f, "THE CHECKER OBJECTS: {objection}")?;
+        }
+        let failed = self.steps.iter().filter(|s| s.outcome.is_failure()).count();
+        let shown = if self.is_complete {
+            "every step was gone through"
+        } else {
+            "IT ENDED BEFORE ALL WAS GONE THROUGH"
+        };
+        writeln!(f, "{}; {shown}; {failed} steps failed", self.ended)
+    }
+}
+
+/// What the journal tells of the past.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// Interruptions, the oldest first.
+    pub interruptions: Vec<InterruptionHistory>,
+    /// What happened, the oldest first.
+    pub entries: Vec<HistoryEntry>,
+}
+
+/// An interruption that was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InterruptionHistory {
+    /// Its id.
+    pub id: String,
+    /// When it began, in milliseconds of Unix time; `null`: before what was read.
+    pub began_unix_millis: Option<u64>,
+    /// When it was over; `null`: it goes on.
+    pub ended_unix_millis: Option<u64>,
+    /// What began it.
+    pub cause: Option<Cause>,
+    /// What it covered at its beginning.
+    pub scope: Option<Scope>,
+    /// Plans made in it.
+    pub plans: u64,
+    /// Commands given in it.
+    pub commands: u64,
+}
+
+/// Something that the journal has kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// Number of the record.
+    pub seq: u64,
+    /// When, in milliseconds of Unix time.
+    pub unix_millis: u64,
+    /// Id of the interruption in which it happened; `null` without one.
+    pub interruption: Option<String>,
+    /// What.
+    #[serde(flatten)]
+    pub what: Happening,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Happening {
+    /// The PDP started.
+    Started {
+        /// With this term.
+        term: u64,
+    },
+    /// An interruption began.
+    InterruptionBegan {
+        /// What began it.
+        cause: Cause,
+        /// What it covered.
+        scope: Scope,
+    },
+    /// It was over.
+    InterruptionEnded,
+    /// Somebody commanded something.
+    Command {
+        /// Id of the command.
+        id: String,
+        /// Who: "token NAME", "certificate NAME" or "uid N".
+        by: String,
+        /// What, in words.
+        command: String,
+        /// What was answered; `null`: nothing that was kept.
+        answer: Option<String>,
+    },
+    /// A plan was put in force.
+    Plan {
+        /// Its generation.
+        generation: u64,
+        /// Why there was a plan.
+        cause: Cause,
+        /// What it covered.
+        scope: Scope,
+        /// Central stages.
+        stages: usize,
+        /// Steps in them.
+        steps: usize,
+        /// Objections of the independent checker.
+        violations: Vec<String>,
+    },
+    /// A stage was released.
+    Released {
+        /// Generation of the plan.
+        generation: u64,
+        /// Order of the stage.
+        stage: u32,
+    },
+    /// Something needed a person.
+    Alarm {
+        /// What it concerned.
+        subject: String,
+        /// What was wrong.
+        text: String,
+    },
+    /// Its cause was gone.
+    AlarmCleared {
+        /// What it concerned.
+        subject: String,
+        /// What was over.
+        text: String,
+    },
+}
+
+/// An explanation with what it is worth: what `pdp-server explain --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explained {
+    /// Why things are as they are.
+    #[serde(flatten)]
+    pub explanation: Explanation,
+    /// What each class may expect from here on; `null` where there is no interruption.
+    pub outlook: Option<Outlook>,
 }
 
 /// What an interruption covers, as commands name it.

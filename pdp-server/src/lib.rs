@@ -5,6 +5,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod history;
 pub mod host;
 pub mod io;
 pub mod limits;

@@ -83,6 +83,8 @@ pub const MAX_JOURNAL_OCTETS: u64 = 256 * 1024 * 1024;
 pub const MAX_RECORD_OCTETS: usize = 256 * 1024 * 1024;
 /// Journal records forgotten at one time, so that no batch waits for long.
 pub const MAX_RECORDS_FORGOTTEN_AT_ONCE: u64 = 10_000;
+/// Entries of history that are told at one time, the newest.
+pub const MAX_HISTORY_ENTRIES: usize = 10_000;
 /// Journal records given to one reader at one time.
 pub const MAX_RECORDS_READ: usize = 10_000;
 /// Batches and reads queued towards the journal.

@@ -92,6 +92,7 @@ async fn commands_reach_the_loop_and_events_come_back() {
             kind: EventKind::Alarm,
             at_millis: 0,
             elapsed_millis: None,
+            interruption: None,
             subject: "s".into(),
             text: format!("event {seq}"),
             data: serde_json::Value::Null,

@@ -86,7 +86,7 @@ in_root setpriv --reuid=pdp-server --regid=pdp-server --clear-groups \
 sed -i 's/^address = .*/address = "127.0.0.1:0"/; s/^name = .*/name = "of-the-operator"/' "$root/etc/pdp-server/pdp.toml"
 start_unit pdp-server
 until_done "the PDP's status" in_root pdp-server status --config /etc/pdp-server/pdp.toml
-in_root pdp-server interrupt --config /etc/pdp-server/pdp.toml --scope cluster --id before-the-upgrade >/dev/null
+in_root pdp-server interrupt --yes --config /etc/pdp-server/pdp.toml --scope cluster --id before-the-upgrade >/dev/null
 stop_unit pdp-server
 [ "$(in_root stat -c '%U %a' /var/lib/pdp-server)" = "pdp-server 700" ] || fail "the journal's folder has other rights"
 in_root test -s /var/lib/pdp-server/journal.sqlite || fail "no journal"
@@ -107,7 +107,7 @@ diff "$scratch/before" "$scratch/after" || fail "the upgrade changed what the op
 start_unit pdp-server
 until_done "the status after the upgrade" in_root pdp-server status --config /etc/pdp-server/pdp.toml
 # A command that is in the journal is not done again.
-in_root pdp-server interrupt --config /etc/pdp-server/pdp.toml --scope cluster --id before-the-upgrade >"$scratch/again"
+in_root pdp-server interrupt --yes --config /etc/pdp-server/pdp.toml --scope cluster --id before-the-upgrade >"$scratch/again"
 grep -q "done before" "$scratch/again" || { cat "$scratch/again" >&2; fail "the journal did not live through the upgrade"; }
 stop_unit pdp-server
 

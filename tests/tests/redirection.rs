@@ -231,7 +231,7 @@ async fn maintenance_by_command_moves_an_agent_and_takes_it_back_c_2_3_11_c_3_8_
             String::from_utf8_lossy(&output.stdout).into_owned(),
         )
     };
-    let (code, said) = command(&world.pdps[0], &["redirect", "--to", &to.to_string()]);
+    let (code, said) = command(&world.pdps[0], &["redirect", "--yes", "--to", &to.to_string()]);
     assert_eq!(
         (code, said.as_str()),
         (
@@ -253,7 +253,7 @@ async fn maintenance_by_command_moves_an_agent_and_takes_it_back_c_2_3_11_c_3_8_
 
     // Drained, a PDP names none, and the agent takes the next of its list.
     world.set(1, Availability::Serve).await;
-    let (code, said) = command(&world.pdps[0], &["drain"]);
+    let (code, said) = command(&world.pdps[0], &["drain", "--yes"]);
     assert_eq!(
         (code, said.as_str()),
         (Some(0), "PEPs are sent away, 1 of them now\n")
@@ -261,7 +261,10 @@ async fn maintenance_by_command_moves_an_agent_and_takes_it_back_c_2_3_11_c_3_8_
     world.until_at(1).await;
     // A PDP does not send its PEPs to itself.
     let own = world.pdps[0].address().to_string();
-    assert_eq!(command(&world.pdps[0], &["redirect", "--to", &own]).0, Some(1));
+    assert_eq!(
+        command(&world.pdps[0], &["redirect", "--yes", "--to", &own]).0,
+        Some(1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

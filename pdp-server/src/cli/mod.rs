@@ -9,17 +9,21 @@
 // Reading the configuration and talking to a PDP is IO; what is said is made in `table`.
 #![allow(clippy::disallowed_methods)]
 
+mod command;
+mod history;
 mod manual;
 mod table;
 mod what_if;
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::api::{Availability, CommandAnswer, CommandScope};
+use self::command::{Consent, NoConsent};
+use crate::api::{Availability, CommandScope};
 use crate::config::{Config, ConfigError};
 use crate::io::admin::AdminClient;
 use crate::io::{self, Options};
@@ -48,6 +52,9 @@ enum Subcommands {
         /// Run the engine's clock so many times faster than the world; actuates simulated things only.
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         clock_scale: u32,
+        /// How the log on standard error is written.
+        #[arg(long, value_enum, value_name = "FORM", default_value_t = LogForm::Text)]
+        log: LogForm,
     },
     /// Check a configuration file and say what it means.
     CheckConfig {
@@ -101,7 +108,14 @@ enum Subcommands {
         scope: CommandScope,
         #[command(flatten)]
         id: CommandId,
+        #[command(flatten)]
+        consent: Consent,
     },
+    /// Go the way of an interruption with every actuator held, and report what would have happened. Exit status 1 where a step
+    /// would fail.
+    Drill(command::DrillArguments),
+    /// Show interruptions, commands with who gave them, plans with their causes, and alarms, as the journal has them.
+    History(history::HistoryArguments),
     /// Send all PEPs to another PDP, those that are connected too, until `accept`. Not kept over a restart.
     Redirect {
         #[command(flatten)]
@@ -113,6 +127,8 @@ enum Subcommands {
         of: OfClientType,
         #[command(flatten)]
         id: CommandId,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Send all PEPs away, to the next PDP of their own list, until `accept`. Not kept over a restart.
     Drain {
@@ -122,6 +138,8 @@ enum Subcommands {
         of: OfClientType,
         #[command(flatten)]
         id: CommandId,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Serve PEPs again, after `redirect` or `drain`, or in spite of the file's `[redirect]`.
     Accept {
@@ -138,6 +156,8 @@ enum Subcommands {
         place: Place,
         #[command(flatten)]
         id: CommandId,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Print what completes this program's command lines in a shell.
     Completions {
@@ -197,6 +217,7 @@ pub fn main() -> ExitCode {
                 || error.downcast_ref::<UnreadableFile>().is_some()
                 || error.downcast_ref::<DescribedError>().is_some()
                 || error.downcast_ref::<SuppositionError>().is_some()
+                || matches!(error.downcast_ref::<NoConsent>(), Some(NoConsent::Nobody))
                 || error.downcast_ref::<io::keys::KeysError>().is_some()
                 || error.downcast_ref::<io::tls::TlsError>().is_some();
             ExitCode::from(if is_usage { WRONG_USAGE } else { 1 })
@@ -206,9 +227,13 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Subcommands) -> Result<ExitCode> {
     match command {
-        Subcommands::Run { config, clock_scale } => {
+        Subcommands::Run {
+            config,
+            clock_scale,
+            log,
+        } => {
             let config = read_config(&config)?;
-            log_to_stderr();
+            log_to_stderr(log);
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()
@@ -257,17 +282,31 @@ fn dispatch(command: Subcommands) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }),
-        Subcommands::Interrupt { place, scope, id } => ask(place, async move |client| {
-            Ok(answer(&client.interrupt(&id.text(), scope).await?))
-        }),
-        Subcommands::Redirect { place, to, of, id } => {
-            set_availability(place, id, Availability::Redirect(to), of)
+        Subcommands::Interrupt {
+            place,
+            scope,
+            id,
+            consent,
+        } => command::interrupt(place, scope, id, consent),
+        Subcommands::Drill(arguments) => command::drill(arguments),
+        Subcommands::History(arguments) => history::history(arguments),
+        Subcommands::Redirect {
+            place,
+            to,
+            of,
+            id,
+            consent,
+        } => command::availability(place, id, Availability::Redirect(to), of, consent),
+        Subcommands::Drain {
+            place,
+            of,
+            id,
+            consent,
+        } => command::availability(place, id, Availability::Drain, of, consent),
+        Subcommands::Accept { place, of, id } => {
+            command::availability(place, id, Availability::Serve, of, Consent::default())
         }
-        Subcommands::Drain { place, of, id } => set_availability(place, id, Availability::Drain, of),
-        Subcommands::Accept { place, of, id } => set_availability(place, id, Availability::Serve, of),
-        Subcommands::Restore { place, id } => ask(place, async move |client| {
-            Ok(answer(&client.restore(&id.text()).await?))
-        }),
+        Subcommands::Restore { place, id, consent } => command::restore(place, id, consent),
         Subcommands::Completions { shell } => {
             manual::completions(shell)?;
             Ok(ExitCode::SUCCESS)
@@ -279,27 +318,26 @@ fn dispatch(command: Subcommands) -> Result<ExitCode> {
     }
 }
 
-fn set_availability(
-    place: Place,
-    id: CommandId,
-    availability: Availability,
-    of: OfClientType,
-) -> Result<ExitCode> {
-    ask(place, async move |client| {
-        let done = client
-            .availability(&id.text(), availability, of.client_type)
-            .await?;
-        Ok(answer(&done))
-    })
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogForm {
+    /// For people.
+    Text,
+    /// A JSON object a line, with the fields of each message: `interruption`, `kind` and `seq` of events.
+    Json,
 }
 
-fn log_to_stderr() {
+fn log_to_stderr(form: LogForm) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match form {
+        LogForm::Text => log.init(),
+        LogForm::Json => log.json().init(),
+    }
 }
 
 /// A configuration file that cannot be read at all.
@@ -377,14 +415,4 @@ fn print_as<T: serde::Serialize>(json: bool, value: &T, text: impl Fn(&T) -> Str
         printed => printed.context("printing")?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn answer(answer: &CommandAnswer) -> ExitCode {
-    let again = if answer.repeated { " (done before)" } else { "" };
-    if answer.done {
-        println!("{}{again}", answer.text);
-        return ExitCode::SUCCESS;
-    }
-    eprintln!("refused: {}{again}", answer.text);
-    ExitCode::FAILURE
 }

@@ -9,24 +9,24 @@ use crate::api::{Event, Status};
 use crate::config::Config;
 
 /// Rows of text in aligned columns under a heading.
-struct Table {
+pub(super) struct Table {
     heading: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    fn new(heading: &[&'static str]) -> Self {
+    pub(super) fn new(heading: &[&'static str]) -> Self {
         Self {
             heading: heading.to_vec(),
             rows: Vec::new(),
         }
     }
 
-    fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
-    fn write(&self, title: &str, out: &mut String) {
+    pub(super) fn write(&self, title: &str, out: &mut String) {
         if self.rows.is_empty() {
             return;
         }
@@ -82,8 +82,9 @@ pub(super) fn status(status: &Status) -> String {
         None => writeln!(out, "phase: {}", word(status.phase)),
         Some(outage) => writeln!(
             out,
-            "phase: {}, {:?} over {:?}, for {}",
+            "phase: {}, interruption {}, {:?} over {:?}, for {}",
             word(status.phase),
+            outage.id.as_deref().unwrap_or("of old"),
             outage.cause,
             outage.scope,
             Duration(outage.elapsed_millis)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Engine;
 use super::event::EventKind;
+use super::state::Record;
 
 /// An alarm that is up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,11 +34,19 @@ impl Engine {
                     since,
                 };
                 self.alarms.0.insert(key.to_owned(), alarm);
+                self.record(Record::Alarm {
+                    subject: subject.to_owned(),
+                    text: text.clone(),
+                });
                 self.event(EventKind::Alarm, subject, text, serde_json::Value::Null);
             }
             None => {
                 if let Some(alarm) = self.alarms.0.remove(key) {
                     let text = format!("no longer: {}", alarm.text);
+                    self.record(Record::AlarmCleared {
+                        subject: alarm.subject.clone(),
+                        text: alarm.text.clone(),
+                    });
                     self.event(
                         EventKind::AlarmCleared,
                         &alarm.subject,

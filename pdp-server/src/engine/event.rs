@@ -65,6 +65,9 @@ pub struct Event {
     pub at_millis: u64,
     /// Time since the interruption began, in milliseconds; none without one.
     pub elapsed_millis: Option<u64>,
+    /// Id of the interruption in which it happened; none without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interruption: Option<String>,
     /// What it concerns: a PEP, server, domain, reserve, line, activity or class; empty for the cluster.
     pub subject: String,
     /// One line for the operator.

@@ -370,6 +370,7 @@ impl Engine {
             kind,
             at_millis: self.now,
             elapsed_millis: self.state.machine.outage(self.now).map(|o| o.elapsed_millis),
+            interruption: self.state.interruption.clone(),
             subject: subject.to_owned(),
             text,
             data,

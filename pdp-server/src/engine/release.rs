@@ -65,6 +65,10 @@ impl Engine {
     }
 
     pub(super) fn has_fired(&self, stage: &Stage) -> bool {
+        if self.is_drill() {
+            // Charges do not fall in a drill, and nobody waits for hours to see whether an agent could do its part.
+            return stage.trigger != Trigger::MainsLost;
+        }
         let elapsed = self.state.machine.outage(self.now).map(|o| o.elapsed_millis);
         match &stage.trigger {
             // Moves home wait for mains to have been good for long; the interruption machine has seen to that.
@@ -83,6 +87,12 @@ impl Engine {
             // Local stages alone wait for this.
             Trigger::MainsLost => false,
         }
+    }
+
+    /// Whether the plan in force is that of a drill.
+    pub(super) fn is_drill(&self) -> bool {
+        let in_force = self.state.in_force.as_ref();
+        in_force.is_some_and(|p| p.plan.cause == Cause::Drill)
     }
 
     /// Whether the phase lets a stage out.

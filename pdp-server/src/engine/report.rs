@@ -49,6 +49,7 @@ impl Engine {
             generation,
             phase: self.phase(),
             outage: snapshot.outage.as_ref().map(|o| OutageStatus {
+                id: self.state.interruption.clone(),
                 cause: o.cause,
                 scope: o.scope.clone(),
                 elapsed_millis: o.elapsed_millis,

@@ -192,6 +192,16 @@ impl Engine {
             self.failed(&step, outcome, reason);
             return;
         }
+        if self.is_drill() {
+            // Every actuator was held: done is checked, and nothing has changed that could be seen.
+            self.execution.steps[at].settled = true;
+            let data = json!({
+                "pep": step.pep, "stage": step.order, "step": step.key.to_string(), "took_millis": millis
+            });
+            let text = format!("drill: {} would be done", step.kind);
+            self.event(EventKind::ActionDone, subject_of(&step.kind), text, data);
+            return;
+        }
         let is_seen = self.is_seen_done(&step.kind);
         if is_seen || !matches!(step.kind, StepKind::Activity { .. }) {
             self.tell_done(&step, Some(millis));

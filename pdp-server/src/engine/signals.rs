@@ -125,6 +125,9 @@ impl Engine {
             Phase::MainsGood => "mains is back and must prove itself",
             Phase::Restoring => "everything is being brought back, the most important first",
         };
+        if from == Phase::Normal {
+            self.name_interruption();
+        }
         let data = serde_json::json!({ "from": from, "to": to });
         self.event(EventKind::Interruption, "", format!("{words}: {reason}"), data);
         if from == Phase::Normal {
@@ -137,6 +140,18 @@ impl Engine {
         if to != Phase::MainsGood {
             self.want_plan_now(reason);
         }
+    }
+
+    /// Before anything is said of it.
+    fn name_interruption(&mut self) {
+        let Some(outage) = self.state.machine.outage(self.now) else {
+            return;
+        };
+        self.record(Record::InterruptionBegan {
+            id: format!("{}-{}", self.state.term, self.state.interruptions + 1),
+            cause: outage.cause,
+            scope: outage.scope,
+        });
     }
 
     pub(super) fn begin_interruption(&mut self) {
@@ -157,6 +172,9 @@ impl Engine {
         }
         self.end_tracks();
         self.ahead.look_soon(self.now);
+        if let Some(id) = self.state.interruption.clone() {
+            self.record(Record::InterruptionEnded { id });
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use power_policy::interruption::Interruption;
-use power_policy::model::{Name, Phase, Snapshot};
+use power_policy::model::{Cause, Name, Phase, Scope, Snapshot};
 use power_policy::plan::{Plan, StepKind};
 
 use super::contingency::{Case, Contingency, Prepared};
@@ -155,6 +155,12 @@ pub struct State {
     /// Plans that are held ready for interruptions that have not come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prepared: Vec<Prepared>,
+    /// Interruptions that have begun so far.
+    #[serde(default)]
+    pub interruptions: u64,
+    /// Id of the interruption that goes on.
+    #[serde(default)]
+    pub interruption: Option<String>,
 }
 
 /// One change of [`State`]. The journal is a sequence of these.
@@ -204,6 +210,34 @@ pub enum Record {
         /// The answer; `None` when it was asked.
         #[serde(default)]
         answer: Option<String>,
+    },
+    /// An interruption began.
+    InterruptionBegan {
+        /// Its id, which events, logs and history carry: the term in which it began, and its number.
+        id: String,
+        /// What began it.
+        cause: Cause,
+        /// What it covered then.
+        scope: Scope,
+    },
+    /// It is over.
+    InterruptionEnded {
+        /// Its id.
+        id: String,
+    },
+    /// Something needs a person. It changes nothing; that it was so stays known.
+    Alarm {
+        /// What it concerns.
+        subject: String,
+        /// What is wrong.
+        text: String,
+    },
+    /// Its cause is gone.
+    AlarmCleared {
+        /// What it concerned.
+        subject: String,
+        /// What is over.
+        text: String,
     },
     /// A PEP is forgotten.
     Forgotten {
@@ -327,6 +361,10 @@ impl Record {
             Self::Metered { .. } => "metered",
             Self::Checkpoint { .. } => "checkpoint",
             Self::Audit { .. } => "audit",
+            Self::InterruptionBegan { .. } => "interruption_began",
+            Self::InterruptionEnded { .. } => "interruption_ended",
+            Self::Alarm { .. } => "alarm",
+            Self::AlarmCleared { .. } => "alarm_cleared",
         }
     }
 }
@@ -347,6 +385,8 @@ impl State {
             issued: BTreeMap::new(),
             metered: BTreeMap::new(),
             prepared: Vec::new(),
+            interruptions: 0,
+            interruption: None,
         }
     }
 
@@ -362,7 +402,12 @@ impl State {
             Record::Facts { pep, facts } => {
                 self.facts.insert(pep.clone(), Arc::clone(facts));
             }
-            Record::Audit { .. } => {}
+            Record::Audit { .. } | Record::Alarm { .. } | Record::AlarmCleared { .. } => {}
+            Record::InterruptionBegan { id, .. } => {
+                self.interruptions += 1;
+                self.interruption = Some(id.clone());
+            }
+            Record::InterruptionEnded { .. } => self.interruption = None,
             Record::Forgotten { pep } => {
                 self.facts.remove(pep);
                 self.issued.remove(pep);

@@ -159,6 +159,7 @@ pub async fn serve(
 
     let events = EventLog::default();
     let (handle, calls) = AdminHandle::new(events.clone());
+    let handle = handle.with_journal(config.journal.path.clone());
     let (to_loop, from_connections) = mpsc::channel(limits::MAX_INPUTS_QUEUED);
     let mut wire_limits = Limits::DEFAULT;
     wire_limits.max_message_octets = config.listen.max_message_octets as usize;
@@ -491,7 +492,13 @@ impl Loop {
         while let Some(notice) = self.node.poll_notice() {
             match notice {
                 Notice::Event(event) => {
-                    tracing::info!(kind = ?event.kind, seq = event.seq, "{}", event.text);
+                    tracing::info!(
+                        interruption = event.interruption.as_deref(),
+                        kind = ?event.kind,
+                        seq = event.seq,
+                        "{}",
+                        event.text
+                    );
                     self.events.push(event);
                 }
                 Notice::Answer {
@@ -560,6 +567,7 @@ impl Loop {
         match call {
             AdminCall::Status(reply) => drop(reply.send(Box::new(self.status()))),
             AdminCall::Plan(reply) => drop(reply.send(self.node.engine().plan().map(Box::new))),
+            AdminCall::Snapshot(reply) => drop(reply.send(Box::new(self.node.engine().planning_input()))),
             AdminCall::Explain(reply) => drop(reply.send(Box::new(self.node.engine().explain()))),
             AdminCall::Interrupt(request, me, reply) => match scope(&request.scope) {
                 Ok(scope) => {
@@ -567,7 +575,13 @@ impl Loop {
                     self.command(request.id, Command::Interrupt(scope), words, me, reply);
                 }
                 Err(problem) => drop(reply.send(Err(problem))),
-            AdminCall::Snapshot(reply) => drop(reply.send(Box::new(self.node.engine().planning_input()))),
+            },
+            AdminCall::Drill(request, me, reply) => match scope(&request.scope) {
+                Ok(scope) => {
+                    let words = format!("drill {}", request.scope);
+                    self.command(request.id, Command::Drill(scope), words, me, reply);
+                }
+                Err(problem) => drop(reply.send(Err(problem))),
             },
             AdminCall::Availability(request, me, reply) => self.change_availability(request, me, reply),
             AdminCall::Restore(request, me, reply) => {

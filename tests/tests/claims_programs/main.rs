@@ -92,7 +92,7 @@ async fn c18_a_program_takes_the_signal_from_an_administrator() {
     let run = Programs::start(&scenarios::pair_by_qos("gold", "bronze"), 2)
         .await
         .unwrap();
-    run.command(&["interrupt", "--config", "pdp.toml", "--scope", "cluster"])
+    run.command(&["interrupt", "--yes", "--config", "pdp.toml", "--scope", "cluster"])
         .unwrap();
     run.until(
         "the reserve is joined to the other server, and the lower activity is shed",
@@ -115,7 +115,8 @@ async fn c18_a_program_takes_the_signal_from_an_administrator() {
             .all(|domain| domain.present)
     );
     assert_eq!(run.runs_on("left").await.unwrap(), ["s1"]);
-    run.command(&["restore", "--config", "pdp.toml"]).unwrap();
+    run.command(&["restore", "--yes", "--config", "pdp.toml"])
+        .unwrap();
     run.until("everything is as before", async |run| {
         (run.runs_on("right").await? == ["s2"] && run.settings("bus").await.is_empty()).then_some(())
     })

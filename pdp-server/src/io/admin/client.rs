@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::api::{
-    Availability, AvailabilityRequest, CommandAnswer, CommandScope, Event, Explanation, InterruptRequest,
-    PlanInForce, PlanningInput, Problem, RestoreRequest, Status,
+    Availability, AvailabilityRequest, CommandAnswer, CommandScope, Event, Explanation, History,
+    InterruptRequest, PlanInForce, PlanningInput, Problem, RestoreRequest, Status,
 };
 
 /// Largest answer that is taken: a status of ten thousand servers with ten sets each has some 30 MiB.
@@ -101,6 +101,15 @@ impl AdminClient {
         self.get("/v1/snapshot").await
     }
 
+    /// The newest `limit` entries of the journal's history that are not older than `since_unix_millis`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn history(&self, since_unix_millis: u64, limit: usize) -> Result<History, ClientError> {
+        let path = format!("/v1/history?since_unix_millis={since_unix_millis}&limit={limit}");
+        self.get(&path).await
+    }
+
     /// Why things are as they are.
     ///
     /// # Errors
@@ -128,6 +137,21 @@ impl AdminClient {
     pub async fn interrupt(&self, id: &str, scope: CommandScope) -> Result<CommandAnswer, ClientError> {
         self.command(
             "/v1/interrupt",
+            &InterruptRequest {
+                id: id.to_owned(),
+                scope,
+            },
+        )
+        .await
+    }
+
+    /// Commands a drill: the way of an interruption with every actuator held.
+    ///
+    /// # Errors
+    /// As [`Self::interrupt`].
+    pub async fn drill(&self, id: &str, scope: CommandScope) -> Result<CommandAnswer, ClientError> {
+        self.command(
+            "/v1/drill",
             &InterruptRequest {
                 id: id.to_owned(),
                 scope,

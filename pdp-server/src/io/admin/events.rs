@@ -122,6 +122,7 @@ mod tests {
             kind: EventKind::Alarm,
             at_millis: 0,
             elapsed_millis: None,
+            interruption: None,
             subject: String::new(),
             text: String::new(),
             data: serde_json::Value::Null,

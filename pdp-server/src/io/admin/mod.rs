@@ -6,12 +6,17 @@ pub mod metrics;
 mod server;
 mod stream;
 
-use tokio::sync::{mpsc, oneshot};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::api::{
-    AvailabilityRequest, CommandAnswer, Explanation, InterruptRequest, Me, PlanInForce, PlanningInput,
-    Problem, RestoreRequest, Status,
+    AvailabilityRequest, CommandAnswer, Explanation, History, InterruptRequest, Me, PlanInForce,
+    PlanningInput, Problem, RestoreRequest, Status,
 };
+
+use crate::io::journal::read_history;
 
 pub use client::{AdminClient, ClientError, EventStream};
 pub use events::{EventLog, EventReader};
@@ -28,13 +33,15 @@ pub enum AdminCall {
     Status(oneshot::Sender<Box<Status>>),
     /// `GET /v1/plan`.
     Plan(oneshot::Sender<Option<Box<PlanInForce>>>),
+    /// `GET /v1/snapshot`.
+    Snapshot(oneshot::Sender<Box<PlanningInput>>),
     /// `GET /v1/explain`.
     Explain(oneshot::Sender<Box<Explanation>>),
     /// `POST /v1/interrupt`.
     Interrupt(InterruptRequest, Me, Reply),
+    /// `POST /v1/drill`.
+    Drill(InterruptRequest, Me, Reply),
     /// `POST /v1/availability`.
-    /// `GET /v1/snapshot`.
-    Snapshot(oneshot::Sender<Box<PlanningInput>>),
     Availability(AvailabilityRequest, Me, Reply),
     /// `POST /v1/restore`.
     Restore(RestoreRequest, Me, Reply),
@@ -45,13 +52,59 @@ pub enum AdminCall {
 pub struct AdminHandle {
     calls: mpsc::Sender<AdminCall>,
     events: EventLog,
+    journal: Option<Past>,
+}
+
+/// The journal for those who ask for the past.
+#[derive(Debug, Clone)]
+struct Past {
+    path: Arc<PathBuf>,
+    /// One reads at a time: it costs disk and processor that the PDP needs.
+    turn: Arc<Semaphore>,
 }
 
 impl AdminHandle {
     /// A handle, and the queue that the loop reads. `events` is what streams read from.
     pub fn new(events: EventLog) -> (Self, mpsc::Receiver<AdminCall>) {
         let (calls, receiver) = mpsc::channel(crate::limits::MAX_ADMIN_CONNECTIONS);
-        (Self { calls, events }, receiver)
+        let handle = Self {
+            calls,
+            events,
+            journal: None,
+        };
+        (handle, receiver)
+    }
+
+    /// The same, which tells the past from this journal.
+    #[must_use]
+    pub fn with_journal(self, path: PathBuf) -> Self {
+        let past = Past {
+            path: Arc::new(path),
+            turn: Arc::new(Semaphore::new(1)),
+        };
+        Self {
+            journal: Some(past),
+            ..self
+        }
+    }
+
+    /// Reads the past on a thread of its own, beside the loop.
+    async fn history(&self, since_unix_millis: u64, limit: usize) -> Result<History, String> {
+        let past = self.journal.clone().ok_or("there is no journal")?;
+        let turn = past
+            .turn
+            .acquire_owned()
+            .await
+            .map_err(|error| error.to_string())?;
+        let path = past.path;
+        let read = tokio::task::spawn_blocking(move || {
+            let history = read_history(&path, since_unix_millis, limit);
+            drop(turn);
+            history
+        });
+        read.await
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())
     }
 
     /// The events.

@@ -25,6 +25,9 @@ use crate::limits;
 /// How long a client may take to send the head of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Entries of history, where no number is asked for.
+const HISTORY_ENTRIES: usize = 200;
+
 /// A socket that is removed when it is dropped.
 #[derive(Debug)]
 pub struct AdminSocket {
@@ -118,12 +121,14 @@ pub(in crate::io) fn router(handle: AdminHandle) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/plan", get(plan))
+        .route("/v1/snapshot", get(snapshot))
         .route("/v1/explain", get(explain))
+        .route("/v1/history", get(history))
         .route("/v1/me", get(me))
         .route("/v1/events", get(stream::events))
-        .route("/v1/snapshot", get(snapshot))
         .route("/metrics", get(metrics_text))
         .route("/v1/interrupt", post(interrupt))
+        .route("/v1/drill", post(drill))
         .route("/v1/restore", post(restore))
         .route("/v1/availability", post(availability))
         .fallback(async || Refused::new(StatusCode::NOT_FOUND, "no such path; /v1/status is one that is"))
@@ -193,6 +198,27 @@ async fn snapshot(State(handle): State<AdminHandle>) -> Result<Response, Refused
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct HistoryQuery {
+    #[serde(default)]
+    since_unix_millis: u64,
+    limit: Option<usize>,
+}
+
+async fn history(
+    State(handle): State<AdminHandle>,
+    query: Result<Query<HistoryQuery>, QueryRejection>,
+) -> Result<Response, Refused> {
+    let Query(query) = query.map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let limit = query.limit.unwrap_or(HISTORY_ENTRIES);
+    let history = handle
+        .history(query.since_unix_millis, limit)
+        .await
+        .map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+    Ok(Json(history).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ExplainQuery {
     format: Option<Format>,
 }
@@ -237,6 +263,16 @@ async fn interrupt(
     let Json(request) = request.map_err(|error| Refused::new(error.status(), error.body_text()))?;
     check_id(&request.id)?;
     answer(handle.ask(|reply| AdminCall::Interrupt(request, me, reply)).await)
+}
+
+async fn drill(
+    State(handle): State<AdminHandle>,
+    Extension(me): Extension<Me>,
+    request: Result<Json<InterruptRequest>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let Json(request) = request.map_err(|error| Refused::new(error.status(), error.body_text()))?;
+    check_id(&request.id)?;
+    answer(handle.ask(|reply| AdminCall::Drill(request, me, reply)).await)
 }
 
 async fn restore(

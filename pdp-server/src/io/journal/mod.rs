@@ -23,6 +23,7 @@
 //!    `Input::Store { failure: None }`.
 
 mod file;
+mod past;
 mod sqlite;
 mod store;
 
@@ -35,6 +36,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+pub use self::past::read_history;
 pub use self::sqlite::{APPLICATION_ID, FORMAT, Opened, SqliteStore};
 pub use self::store::{Batch, LastClock, Recovered, SetAside, Store, StoreError, Stored};
 use crate::engine::state::Record;

@@ -36,7 +36,7 @@ pub const APPLICATION_ID: u32 = 0x5044_506a;
 pub const FORMAT: i64 = 1;
 
 /// How long another tool that holds the file is waited for.
-const BUSY_PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const BUSY_PATIENCE: Duration = Duration::from_secs(1);
 
 const SCHEMA: &str = "
 CREATE TABLE record (
@@ -305,16 +305,16 @@ impl Store for SqliteStore {
 }
 
 /// A row, for its digest.
-struct Row<'a> {
-    seq: u64,
-    kind: &'a str,
-    engine_millis: u64,
-    unix_millis: u64,
-    body: &'a str,
+pub(super) struct Row<'a> {
+    pub(super) seq: u64,
+    pub(super) kind: &'a str,
+    pub(super) engine_millis: u64,
+    pub(super) unix_millis: u64,
+    pub(super) body: &'a str,
 }
 
 impl Row<'_> {
-    fn digest(&self) -> [u8; 32] {
+    pub(super) fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         for number in [
             self.seq,
@@ -331,7 +331,7 @@ impl Row<'_> {
 }
 
 /// SQLite's integers are signed; what is beyond them (292 million years) is not reached.
-fn column(number: u64) -> i64 {
+pub(super) fn column(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
@@ -361,7 +361,7 @@ fn body_of(path: &Path, record: &Record) -> Result<String, StoreError> {
 }
 
 /// SQLite's error as ours.
-fn sqlite_error(path: &Path, doing: &str, error: &rusqlite::Error) -> StoreError {
+pub(super) fn sqlite_error(path: &Path, doing: &str, error: &rusqlite::Error) -> StoreError {
     let path = path.to_owned();
     let detail = format!("{doing}: {error}");
     // "No such column" and the like: our statements are always the same, so that the schema is not ours any more.
