@@ -9,6 +9,8 @@
 //! - Once everything has arrived and every question has its answer, both ends have the same request-states, no REQ is
 //!   open, no decision waits for its report, and no synchronisation is under way.
 
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -17,9 +19,8 @@ use cops_codec::{
     integrity::{Algorithm, Key, KeyRing, KeyTable, Lifetime, Secret, UnixTime},
     message::{Decision, DecisionBody},
     session::{
-        Calendar, CloseCause, CommandError, DecisionId, Moment, PdpCommand, PdpConfig, PdpEvent,
-        PdpIntegrity, PdpSession, PeerFault, PepCommand, PepConfig, PepEvent, PepIntegrity, PepSession,
-        RequestId, SessionLimits,
+        Calendar, CommandError, DecisionId, Moment, PdpCommand, PdpConfig, PdpIntegrity, PdpSession,
+        PepCommand, PepConfig, PepIntegrity, PepSession, RequestId, SessionLimits,
         pdp::{Acceptance, Done, PepRegistry, Synchronize},
         pep::{ClientEnd, ClientOpening, Outcome, RequestBody, UnsolicitedReport},
     },
@@ -513,91 +514,6 @@ impl Pair {
         self.over.clear();
         self.synchronizing.clear();
         self.is_unfinished = false;
-    }
-
-    fn drain(&mut self) {
-        while let Some(frame) = self.pep.poll_transmit() {
-            self.to_pdp.octets.extend(frame.iter());
-        }
-        while let Some(frame) = self.pdp.poll_transmit() {
-            self.to_pep.octets.extend(frame.iter());
-        }
-        while let Some(event) = self.pep.poll_event() {
-            self.pep_told(event);
-        }
-        while let Some(event) = self.pdp.poll_event() {
-            self.pdp_told(event);
-        }
-    }
-
-    fn pep_told(&mut self, event: PepEvent) {
-        match event {
-            PepEvent::Decision {
-                client_type,
-                handle,
-                report: Some(decision),
-                ..
-            } => {
-                self.decisions.push_back((client_type, handle, decision));
-            }
-            PepEvent::SynchronizeRequested {
-                client_type, states, ..
-            } => {
-                self.to_send
-                    .extend(states.into_iter().map(|handle| (client_type, handle)));
-            }
-            PepEvent::ClientClosed(end) => {
-                self.honest(&end.cause);
-                self.over.insert(end.client_type);
-                self.ends.insert(end.client_type, end);
-            }
-            PepEvent::StateDeleted { fault, .. } => panic!("the PDP sent what it must not: {fault}"),
-            PepEvent::Closed { cause } => self.honest(&cause),
-            _ => {}
-        }
-    }
-
-    fn pdp_told(&mut self, event: PdpEvent) {
-        match event {
-            PdpEvent::OpenRequested { client_type, .. } => self.openings.push_back(client_type),
-            PdpEvent::Request { request, message, .. } => {
-                self.requests
-                    .push_back((message.client_type, message.handle, request));
-            }
-            PdpEvent::RequestRefused { fault, .. } => {
-                // A bound of this end, which the PEP cannot know.
-                assert!(
-                    fault.to_string().starts_with("expected at most"),
-                    "the PEP sent what it must not: {fault}"
-                );
-            }
-            PdpEvent::Synchronized {
-                client_type, handle, ..
-            } => assert!(
-                self.synchronizing.remove(&(client_type, handle)),
-                "an SSC for an SSQ"
-            ),
-            PdpEvent::ClientClosed {
-                client_type, cause, ..
-            } => {
-                self.synchronizing.retain(|(of, _)| *of != client_type);
-                self.honest(&cause);
-                self.over.insert(client_type);
-                self.registry.closed(&pep_id(), client_type, &self.connection);
-            }
-            PdpEvent::Closed { cause } => self.honest(&cause),
-            _ => {}
-        }
-    }
-
-    /// Neither end did anything that it must not.
-    fn honest(&self, cause: &CloseCause) {
-        match cause {
-            CloseCause::Fault(PeerFault::ClientNotOpen { client_type, .. })
-                if self.over.contains(client_type) => {}
-            CloseCause::Fault(_) | CloseCause::Unanswerable(_) => panic!("{cause}"),
-            _ => {}
-        }
     }
 
     /// Everything arrives, every question gets its answer; then both ends must agree.
