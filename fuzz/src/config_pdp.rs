@@ -10,11 +10,13 @@ use power_policy::grouping::Grouping;
 pub fn run(octets: &[u8]) {
     let text = String::from_utf8_lossy(octets);
     let read = Config::from_toml("pdp.toml", &text);
-    assert_eq!(
-        format!("{read:?}"),
-        format!("{:?}", Config::from_toml("pdp.toml", &text)),
-        "the same text is the same file"
-    );
+    if reads_again(&text) {
+        assert_eq!(
+            read,
+            Config::from_toml("pdp.toml", &text),
+            "the same text is the same file"
+        );
+    }
     match read {
         Ok(config) => check(&config),
         Err(error) => {
@@ -29,6 +31,11 @@ pub fn run(octets: &[u8]) {
             assert!(!error.to_string().contains('\n'), "one line: {error}");
         }
     }
+}
+
+/// One text in eight is read twice, which costs as much again.
+pub(crate) const fn reads_again(text: &str) -> bool {
+    text.len().is_multiple_of(8)
 }
 
 fn check(config: &Config) {

@@ -26,6 +26,8 @@ pub(crate) struct Names<'a> {
     pub(crate) handles: &'a [ClientHandle],
     /// Empty: any PEPID.
     pub(crate) pep_ids: &'a [PepId],
+    /// No Integrity object: another one is to come behind the message.
+    pub(crate) unsigned: bool,
 }
 
 impl Names<'_> {
@@ -48,6 +50,10 @@ impl Names<'_> {
         ClientHandle(input.octets())
     }
 
+    fn integrity(&self, input: &mut Input<'_>) -> Option<Integrity> {
+        integrity(input).filter(|_| !self.unsigned)
+    }
+
     fn pep_id(&self, input: &mut Input<'_>) -> PepId {
         match input.choice(self.pep_ids) {
             Some(pep_id) => pep_id.clone(),
@@ -67,7 +73,7 @@ pub(crate) fn message(input: &mut Input<'_>, names: Names<'_>) -> Message {
             out_interface: input.option(interface),
             client_si: input.list(5, client_si),
             lpdp_decisions: input.list(5, lpdp_decision),
-            integrity: integrity(input),
+            integrity: names.integrity(input),
         }
         .into(),
         1 => DecisionMessage {
@@ -75,7 +81,7 @@ pub(crate) fn message(input: &mut Input<'_>, names: Names<'_>) -> Message {
             solicited: input.bool(),
             handle: names.handle(input),
             body: body(input),
-            integrity: integrity(input),
+            integrity: names.integrity(input),
         }
         .into(),
         2 => ReportState {
@@ -84,20 +90,20 @@ pub(crate) fn message(input: &mut Input<'_>, names: Names<'_>) -> Message {
             handle: names.handle(input),
             report_type: ReportType(input.u16()),
             client_si: input.list(5, client_si),
-            integrity: integrity(input),
+            integrity: names.integrity(input),
         }
         .into(),
         3 => DeleteRequestState {
             client_type: names.client_type(input),
             handle: names.handle(input),
             reason: reason(input),
-            integrity: integrity(input),
+            integrity: names.integrity(input),
         }
         .into(),
         4 => SynchronizeStateRequest {
             client_type: names.client_type(input),
             handle: input.option(|input| names.handle(input)),
-            integrity: integrity(input),
+            integrity: names.integrity(input),
         }
         .into(),
         5 => ClientOpen {
@@ -105,31 +111,31 @@ pub(crate) fn message(input: &mut Input<'_>, names: Names<'_>) -> Message {
             pep_id: names.pep_id(input),
             client_si: input.option(client_si),
             last_pdp_address: input.option(pdp_address),
-            integrity: integrity(input),
+            integrity: names.integrity(input),
         }
         .into(),
         6 => ClientAccept {
             client_type: names.client_type(input),
             ka_timer: KaTimer(input.u16()),
             accounting_timer: input.option(|input| AccountingTimer(input.u16())),
-            integrity: integrity(input),
+            integrity: names.integrity(input),
         }
         .into(),
         7 => ClientClose {
             client_type: names.client_type(input),
             error: error(input),
             pdp_redirect_address: input.option(pdp_address),
-            integrity: integrity(input),
+            integrity: names.integrity(input),
         }
         .into(),
         8 => KeepAlive {
-            integrity: integrity(input),
+            integrity: names.integrity(input),
         }
         .into(),
         _ => SynchronizeStateComplete {
             client_type: names.client_type(input),
             handle: input.option(|input| names.handle(input)),
-            integrity: integrity(input),
+            integrity: names.integrity(input),
         }
         .into(),
     }

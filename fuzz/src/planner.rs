@@ -1,7 +1,8 @@
 //! The planner on any snapshot, and the checker on its plan.
 //!
-//! Input: one octet for the figures (even: those of a server room; odd: any number at all), then the policy and the cluster:
-//! up to 4 sets, 3 domains, 6 servers, 6 reserves, 4 lines and 12 activities.
+//! Input: one octet for the figures (even: those of a server room; odd: any number at all) and for whether a plan is made
+//! twice (16 set), then the policy and the cluster: up to 2 sets, 2 domains, 3 servers, 3 reserves, 2 lines and 5 activities,
+//! so that ten million plans are possible; or (32 set) 4 sets, 3 domains, 6 servers, 6 reserves, 4 lines and 12 activities.
 //!
 //! - Planner and checker end, and do not panic, also on figures that defy arithmetic; the same snapshot gives the same plan,
 //!   and a plan goes through its text form.
@@ -34,12 +35,14 @@ const ALWAYS: &[Invariant] = &[
 /// See the module.
 pub fn run(octets: &[u8]) {
     let mut input = Input::new(octets);
-    let mut figures = Figures { wild: input.bool() };
+    let kind = input.u8();
+    let mut figures = Figures { wild: kind & 1 == 1 };
+    let (twice, large) = (kind & 16 == 16, kind & 32 == 32);
     let policy = policy(&mut input, &mut figures);
-    let snapshot = snapshot(&mut input, &mut figures);
+    let snapshot = snapshot(&mut input, &mut figures, if large { &LARGE } else { &SMALL });
     assert_eq!(snapshot.validate(), Ok(()));
-    let first = planned(&snapshot, None, &policy);
-    planned(&snapshot, Some(&first), &policy);
+    let first = planned(&snapshot, None, &policy, twice);
+    planned(&snapshot, Some(&first), &policy, twice);
 
     let mut broken = snapshot;
     if let Some(activity) = broken.activities.first_mut() {
@@ -52,13 +55,15 @@ pub fn run(octets: &[u8]) {
     }
 }
 
-fn planned(snapshot: &Snapshot, previous: Option<&Plan>, policy: &PowerPolicy) -> Plan {
+fn planned(snapshot: &Snapshot, previous: Option<&Plan>, policy: &PowerPolicy, twice: bool) -> Plan {
     let plan = planner::plan(snapshot, previous, policy);
-    assert_eq!(
-        plan,
-        planner::plan(snapshot, previous, policy),
-        "same snapshot, same plan"
-    );
+    if twice {
+        assert_eq!(
+            plan,
+            planner::plan(snapshot, previous, policy),
+            "same snapshot, same plan"
+        );
+    }
     assert!(!plan.to_string().is_empty());
     let violations = checker::check(snapshot, &plan, policy);
     assert!(violations.len() <= MAX_VIOLATIONS);
@@ -69,6 +74,34 @@ fn planned(snapshot: &Snapshot, previous: Option<&Plan>, policy: &PowerPolicy) -
     assert!(structural.is_empty(), "{structural:#?}\n{}", plan);
     plan
 }
+
+/// How many there may be of each.
+struct Most {
+    sets: usize,
+    domains: usize,
+    servers: usize,
+    reserves: usize,
+    lines: usize,
+    activities: usize,
+}
+
+const SMALL: Most = Most {
+    sets: 2,
+    domains: 2,
+    servers: 3,
+    reserves: 3,
+    lines: 2,
+    activities: 5,
+};
+
+const LARGE: Most = Most {
+    sets: 4,
+    domains: 3,
+    servers: 6,
+    reserves: 6,
+    lines: 4,
+    activities: 12,
+};
 
 /// Numbers of a kind.
 struct Figures {
@@ -158,13 +191,13 @@ fn choose<T: Copy>(input: &mut Input<'_>, choices: &[T], usual: T) -> T {
 
 const MAINS: [Mains; 4] = [Mains::Present, Mains::Absent, Mains::Unstable, Mains::Unknown];
 
-fn snapshot(input: &mut Input<'_>, figures: &mut Figures) -> Snapshot {
-    let sets = 1 + input.below(4);
-    let domains = 1 + input.below(3);
-    let servers = 1 + input.below(6);
-    let reserves = input.below(7);
-    let lines = input.below(5);
-    let activities = input.below(13);
+fn snapshot(input: &mut Input<'_>, figures: &mut Figures, most: &Most) -> Snapshot {
+    let sets = 1 + input.below(most.sets);
+    let domains = 1 + input.below(most.domains);
+    let servers = 1 + input.below(most.servers);
+    let reserves = input.below(most.reserves + 1);
+    let lines = input.below(most.lines + 1);
+    let activities = input.below(most.activities + 1);
     Snapshot {
         sets: (0..sets)
             .map(|at| ActivitySet {

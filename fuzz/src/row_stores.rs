@@ -1,6 +1,6 @@
 //! Row stores: a sequence of REQs and DECs, each taken whole or not at all.
 //!
-//! Input: one octet with the limits (0: the defaults), then operations until the input ends:
+//! Input: one octet with the limits (0: the defaults), then at most 16 operations until the input ends:
 //!
 //! | octet mod 4 | operation |
 //! |---|---|
@@ -14,11 +14,12 @@
 //! digest). After one that was refused it holds what it held before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use cops_codec::{
     client_type::{
-        Class, Digest, Row, RowId,
+        Access, Class, Digest, Row, RowId,
         framework::{Longevity, PibIncarnation, PrcSupport},
         power::{Cause, Plan, PlanVersion, Scope},
         store::{
@@ -35,13 +36,19 @@ use cops_codec::{
 
 use crate::{Input, rows};
 
+/// Operations of one input: all that was held before is looked through after each.
+const MAX_OPERATIONS: usize = 16;
+
 /// See the module.
 pub fn run(octets: &[u8]) {
     let mut input = Input::new(octets);
     let limits = limits(&mut input);
     let mut reported = ReportedRows::new(limits);
     let mut installed = InstalledRows::new(limits, PibIncarnation::opening(Longevity::ExpireOnTimeout, 60));
-    while !input.is_at_end() {
+    for _ in 0..MAX_OPERATIONS {
+        if input.is_at_end() {
+            break;
+        }
         match input.u8() % 4 {
             0 => {
                 let contents = request(&mut input);
@@ -77,6 +84,23 @@ fn limits(input: &mut Input<'_>) -> RowLimits {
     }
 }
 
+/// What a PEP may report: facts, and which feedback it can give.
+fn notified() -> &'static [Class] {
+    static CLASSES: LazyLock<Vec<Class>> = LazyLock::new(|| classes(Access::is_notified));
+    &CLASSES
+}
+
+/// What a PDP may install: policy, plans, and which feedback it wants.
+fn installed() -> &'static [Class] {
+    static CLASSES: LazyLock<Vec<Class>> = LazyLock::new(|| classes(Access::is_installed));
+    &CLASSES
+}
+
+fn classes(wanted: fn(Access) -> bool) -> Vec<Class> {
+    let classes = Class::ALL.iter().copied();
+    classes.filter(|class| wanted(class.access())).collect()
+}
+
 fn fence(input: &mut Input<'_>) -> PlanVersion {
     PlanVersion {
         term: u64::from(input.u8() % 3),
@@ -95,23 +119,6 @@ fn incarnation(input: &mut Input<'_>) -> PibIncarnation {
 
 /// The contents of a REQ: maybe an incarnation row, maybe the row that shows support for incremental REQs, then others.
 fn request(input: &mut Input<'_>) -> Vec<Bytes> {
-    /// What a PEP reports.
-    const NOTIFIED: &[Class] = &[
-        Class::Server,
-        Class::Inlet,
-        Class::Domain,
-        Class::Reserve,
-        Class::Supply,
-        Class::Line,
-        Class::LineIn,
-        Class::LineOut,
-        Class::Activity,
-        Class::Held,
-        Class::ActionResult,
-        Class::PrcSupport,
-        Class::DeviceId,
-        Class::PibIncarnation,
-    ];
     let mut octets = Vec::new();
     let how = input.u8();
     if how & 1 == 1 {
@@ -122,7 +129,7 @@ fn request(input: &mut Input<'_>) -> Vec<Bytes> {
     }
     for _ in 0..input.below(8) {
         if input.below(4) == 3 {
-            let class = input.choice(NOTIFIED).copied().unwrap_or(Class::Server);
+            let class = input.choice(notified()).copied().unwrap_or(Class::Server);
             octets.extend(build::removal(RowId {
                 class,
                 instance: rows::instance(input),
@@ -130,7 +137,7 @@ fn request(input: &mut Input<'_>) -> Vec<Bytes> {
         } else {
             rows::row(
                 input,
-                if how & 4 == 4 { Class::ALL } else { NOTIFIED },
+                if how & 4 == 4 { Class::ALL } else { notified() },
                 &mut octets,
             );
         }
@@ -138,7 +145,7 @@ fn request(input: &mut Input<'_>) -> Vec<Bytes> {
     let mut contents = vec![Bytes::from(octets)];
     if how & 8 == 8 {
         let mut more = Vec::new();
-        rows::row(input, NOTIFIED, &mut more);
+        rows::row(input, notified(), &mut more);
         contents.push(more.into());
     }
     contents
@@ -146,20 +153,6 @@ fn request(input: &mut Input<'_>) -> Vec<Bytes> {
 
 /// The contents of a DEC's Remove and Install decisions.
 fn decision(input: &mut Input<'_>, held: &RowTable) -> (Vec<Bytes>, Vec<Bytes>) {
-    /// What a PDP installs.
-    const INSTALLED: &[Class] = &[
-        Class::Set,
-        Class::Grouping,
-        Class::ReadingSel,
-        Class::Stage,
-        Class::Action,
-        Class::Divert,
-        Class::Intake,
-        Class::Host,
-        Class::PibIncarnation,
-        Class::FrameworkError,
-        Class::Plan,
-    ];
     let how = input.u8();
     let (mut remove, mut install) = (Vec::new(), Vec::new());
     for _ in 0..input.below(4) {
@@ -168,7 +161,7 @@ fn decision(input: &mut Input<'_>, held: &RowTable) -> (Vec<Bytes>, Vec<Bytes>) 
     for _ in 0..input.below(8) {
         rows::row(
             input,
-            if how & 4 == 4 { Class::ALL } else { INSTALLED },
+            if how & 4 == 4 { Class::ALL } else { installed() },
             &mut install,
         );
     }

@@ -1,56 +1,75 @@
 //! The PDP's session as a sequence of operations: frames from a peer that may send anything, commands of a program that may
 //! ask anything, and time.
 //!
-//! Input: one octet for the session's limits (0: the defaults), one for its client-types, then operations until the input
-//! ends (`Pdp::step`). After each, what the session says is held against a model of what it owes:
+//! Input: one octet for the session's limits (0: the defaults), one for its client-types, one for message Integrity (0:
+//! none), then operations until the input ends (`Pdp::step`). After each, what the session says is held against a model of what it owes:
 //!
 //! - a REQ gets one solicited DEC, those of a handle in the order of the REQs, and no DEC goes out that is not owed;
 //! - an OPN gets one CAT or CC; a KA gets one KA; a CAT is followed by SSQ exactly when the command's result says so;
 //! - a solicited RPT is that of the oldest decision which waits for one;
 //! - nothing but CC or CAT goes out for a client-type that is not open;
 //! - each opening ends once, `Closed` comes once and last, and after it nothing moves;
+//! - with Integrity, what is not signed with a valid key and the next number ends the connection unread, what is, is read;
+//!   and what goes out is signed so;
 //! - a refused command changes nothing; bounds on handles, events and octets hold; time that is due is not due again.
 
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use cops_codec::{
-    Frame, Limits, Message,
-    message::DecisionBody,
+    DecodeError, Frame, Limits, Message,
+    integrity::{KeyRing, KeyTable},
+    message::{ClientOpen, DecisionBody},
     session::{
-        CommandError, DecisionId, HeldState, Moment, PdpCommand, PdpConfig, PdpSession, ReportRule,
-        RequestId, SessionLimits, Undrained,
+        Calendar, CommandError, DecisionId, HeldState, Moment, PdpCommand, PdpConfig, PdpIntegrity,
+        PdpSession, ReportRule, RequestId, SessionLimits, Undrained,
         pdp::{Acceptance, Done, Synchronize},
     },
-    wire::{AccountingTimer, ClientHandle, ClientType, KaTimer},
+    wire::{AccountingTimer, ClientHandle, ClientType, Integrity, KaTimer, OpCode, PepId, SequenceNumber},
 };
 
 use crate::{
     Input, generate,
-    session::{self, Cast, PDP},
+    session::{
+        self, Cast, PDP,
+        integrity::{self, OtherEnd, Verdict},
+    },
 };
 
 /// See the module.
 pub fn run(octets: &[u8]) {
     let mut input = Input::new(octets);
     let limits = session::limits(&mut input);
+    let client_types = match input.u8() {
+        0 => vec![],
+        _ => session::CLIENT_TYPES[..2].to_vec(),
+    };
+    let pep = OtherEnd::from_input(input.u8());
     let config = PdpConfig {
         limits,
-        ..PdpConfig::new(
-            match input.u8() {
-                0 => vec![],
-                _ => session::CLIENT_TYPES[..2].to_vec(),
-            },
-            vec![PDP],
-        )
+        integrity: pep.as_ref().map(|pep| PdpIntegrity {
+            required: pep.demands(),
+            keys: table(pep.ring()),
+            initial_number: integrity::INITIAL,
+            calendar: Calendar::default(),
+            ka_timer: KaTimer(60),
+        }),
+        ..PdpConfig::new(client_types, vec![PDP])
     };
-    let mut pdp = Pdp::new(config);
+    let mut pdp = Pdp::new(config, pep, Moment(0));
     while !input.is_at_end() {
         pdp.step(&mut input);
     }
     pdp.lazy = 0;
     pdp.drain();
+}
+
+/// Of the PEP that has keys.
+fn table(ring: &KeyRing) -> Arc<KeyTable> {
+    let pep_id = PepId::new(integrity::PEP).expect("printable ASCII");
+    Arc::new(KeyTable::new([(pep_id, ring.clone())]))
 }
 
 /// What is owed of a request-state.
@@ -92,10 +111,25 @@ struct Expected {
     synchronizes: usize,
 }
 
+/// What message Integrity did to the connection.
+#[derive(Default)]
+struct Security {
+    /// The number of the OPN that it began with: the PDP's messages count up from it.
+    began_with: Option<SequenceNumber>,
+    /// The connection ended, or may have ended, for a message that was not to be believed.
+    must_refuse: bool,
+    may_refuse: bool,
+    /// The connection ended for want of a key.
+    ran_out: bool,
+}
+
 struct Pdp {
     session: PdpSession,
     config: PdpConfig,
     cast: Cast,
+    /// The PEP's view of message Integrity, if there is any.
+    pep: Option<OtherEnd>,
+    security: Security,
     now: Moment,
     clients: BTreeMap<ClientType, Client>,
     closed: bool,
@@ -109,12 +143,14 @@ struct Pdp {
 }
 
 impl Pdp {
-    fn new(config: PdpConfig) -> Self {
+    fn new(config: PdpConfig, pep: Option<OtherEnd>, now: Moment) -> Self {
         Self {
-            session: PdpSession::new(config.clone(), Moment(0)),
+            session: PdpSession::new(config.clone(), now),
             config,
-            cast: Cast::new(),
-            now: Moment(0),
+            cast: Cast::new(pep.is_some()),
+            pep,
+            security: Security::default(),
+            now,
             clients: BTreeMap::new(),
             closed: false,
             expected: Expected::default(),
@@ -133,12 +169,14 @@ impl Pdp {
         match input.u8() % 16 {
             0 => {
                 let frame = session::frame(input.octets(), &self.config.wire_limits);
+                let frame = self.sealed(input, frame);
                 self.receive(frame);
             }
             1..=3 => {
                 let message = generate::message(input, self.cast.names());
                 if let Ok(frame) = message.encode(&Limits::DEFAULT) {
-                    self.receive(Ok(frame));
+                    let frame = self.sealed(input, Ok(frame));
+                    self.receive(frame);
                 }
             }
             4 => self.command(|pdp| pdp.accept(input)),
@@ -186,7 +224,10 @@ impl Pdp {
                 }
                 self.time_out();
             }
-            14 => self.lazy = input.u8() % 3,
+            14 => match input.u8() {
+                0xf0.. => self.change_keys(input),
+                lazy => self.lazy = lazy % 3,
+            },
             _ => self.reconnect(input),
         }
         if self.lazy == 0 {
@@ -215,23 +256,97 @@ impl Pdp {
         }
     }
 
-    fn receive(&mut self, frame: Result<Frame, cops_codec::DecodeError>) {
+    fn receive(&mut self, frame: Result<Frame, DecodeError>) {
         let was_closed = self.session.is_closed();
-        let is_keep_alive = frame.as_ref().is_ok_and(|frame| {
-            matches!(
-                Message::decode(frame, &self.config.wire_limits),
-                Ok(Message::KeepAlive(_))
-            )
-        });
-        let taken = self.session.handle_frame(self.now, frame);
+        let message = frame
+            .as_ref()
+            .ok()
+            .and_then(|frame| Message::decode(frame, &self.config.wire_limits).ok());
+        let taken = self.session.handle_frame(self.now, frame.clone());
         if let Err(Undrained { waiting }) = taken {
             assert!(waiting >= self.limits().max_events && self.lazy == 2);
-        } else if is_keep_alive && !was_closed && !self.session.is_closed() {
+            return;
+        }
+        if was_closed {
+            return;
+        }
+        if let Ok(frame) = frame {
+            self.believed(&frame, message.as_ref());
+        }
+        if matches!(message, Some(Message::KeepAlive(_))) && !self.session.is_closed() {
             self.expected.keep_alives += 1;
         }
     }
 
+    /// The message as the PEP sends it, signed if there is Integrity.
+    fn sealed(&self, input: &mut Input<'_>, frame: Result<Frame, DecodeError>) -> Result<Frame, DecodeError> {
+        match &self.pep {
+            Some(pep) => pep.seal(input, frame?, self.now),
+            None => frame,
+        }
+    }
+
+    /// What came was believed if it was to be, and not otherwise.
+    fn believed(&mut self, frame: &Frame, message: Option<&Message>) {
+        let Some(pep) = &mut self.pep else {
+            assert_eq!(self.session.integrity(), None);
+            return;
+        };
+        let verdict = pep.verdict(frame, OpCode::CLIENT_OPEN, self.now);
+        self.security.must_refuse = verdict == Verdict::Refused;
+        self.security.may_refuse = verdict != Verdict::Taken;
+        assert!(verdict != Verdict::Refused || self.session.is_closed());
+        if verdict == Verdict::Taken && pep.is_secured() {
+            pep.taken();
+        } else if let Some(Message::ClientOpen(ClientOpen {
+            client_type: ClientType::CONNECTION,
+            pep_id,
+            integrity: object,
+            ..
+        })) = message
+            && !pep.is_secured()
+        {
+            // What looks like a signature may be the end of another object.
+            let is_signed =
+                matches!(object, Some(Integrity::Hmac { .. })) && pep_id.as_str() == integrity::PEP;
+            let number = pep.number_of(frame, self.now).filter(|_| is_signed);
+            self.security.may_refuse |= number.is_none();
+            if self.session.integrity().is_some() {
+                assert!(number.is_some(), "a negotiation that is not to be believed");
+                self.security.began_with = number;
+                pep.secured(false);
+                self.expected.accepts += 1;
+            } else {
+                assert!(self.session.is_closed(), "a negotiation is done or fails");
+            }
+        }
+        assert_eq!(self.session.integrity().is_some(), pep.is_secured());
+    }
+
+    /// Other keys take the place of those there are, at both ends.
+    fn change_keys(&mut self, input: &mut Input<'_>) {
+        if let (Some(pep), Some(integrity)) = (&mut self.pep, &mut self.config.integrity) {
+            let keys = table(&pep.take_keys(input.u8()));
+            integrity.keys = Arc::clone(&keys);
+            self.look_for_key();
+            self.session.set_keys(self.now, keys, Calendar::default());
+        }
+    }
+
+    /// Before the session is told the time or other keys: it ends if there is none.
+    fn look_for_key(&mut self) {
+        self.security.ran_out |= !self.session.is_closed() && self.has_no_key();
+    }
+
+    /// Messages are signed, and there is no key for it any more.
+    fn has_no_key(&self) -> bool {
+        self.pep
+            .as_ref()
+            .is_some_and(|pep| pep.is_secured() && !pep.has_key(self.now))
+    }
+
     fn time_out(&mut self) {
+        self.look_for_key();
         self.session.handle_timeout(self.now);
         if self.lazy != 2 && self.limits().max_events > 1 {
             self.drain_events();
@@ -454,10 +569,8 @@ impl Pdp {
         }
         self.held.truncate(8);
         let held = core::mem::take(&mut self.held);
-        let now = self.now;
-        *self = Self::new(self.config.clone());
-        self.session = PdpSession::new(self.config.clone(), now);
-        self.now = now;
+        let pep = self.pep.as_ref().map(OtherEnd::anew);
+        *self = Self::new(self.config.clone(), pep, self.now);
         self.held = held;
     }
 

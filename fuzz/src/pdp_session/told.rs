@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use cops_codec::{
     Frame, Message,
     message::DecisionBody,
-    session::PdpEvent,
-    wire::{OpCode, Role},
+    session::{CloseCause, PdpEvent, PeerFault},
+    wire::{ClientType, OpCode, Role},
 };
 
 use super::{Owed, Pdp, Ready};
-use crate::session;
+use crate::session::{self, integrity};
 
 impl Pdp {
     pub(super) fn drain(&mut self) {
@@ -20,6 +20,10 @@ impl Pdp {
             octets -= frame.len();
             assert_eq!(octets, self.session.transmit_octets());
             self.transmitted(&frame);
+        }
+        if self.security.ran_out || self.has_no_key() {
+            assert!(self.closed, "without a key nothing can be sent");
+            return;
         }
         assert_eq!(octets, 0);
         let expected = &self.expected;
@@ -37,6 +41,19 @@ impl Pdp {
     fn transmitted(&mut self, frame: &Frame) {
         let message = session::sent(frame, Role::Pdp);
         let client_type = message.client_type();
+        let is_negotiation =
+            client_type == ClientType::CONNECTION && matches!(message, Message::ClientAccept(_));
+        match &mut self.pep {
+            Some(pep) if is_negotiation => {
+                let number = self.security.began_with.expect("a CAT for an OPN");
+                // Signed when it was queued; keys may have changed since.
+                let signed_with = integrity::signature(frame).map(|(_, number)| number);
+                assert_eq!(signed_with, Some(integrity::INITIAL));
+                pep.session_signs(number.next());
+            }
+            Some(pep) => pep.check_sent(frame, self.now),
+            None => {}
+        }
         let one_of = |expected: &mut usize| {
             *expected = expected
                 .checked_sub(1)
@@ -222,7 +239,15 @@ impl Pdp {
                 assert_eq!(accepted, client.is_some_and(|client| client.open));
                 assert!(accepted || !held);
             }
-            PdpEvent::Closed { .. } => {
+            PdpEvent::Closed { cause } => {
+                let refused = matches!(cause, CloseCause::Fault(PeerFault::Integrity(_)));
+                assert!(!self.security.must_refuse || refused, "{cause}");
+                assert!(!refused || self.security.may_refuse, "{cause}");
+                assert_eq!(
+                    matches!(cause, CloseCause::NoKey),
+                    self.security.ran_out,
+                    "{cause}"
+                );
                 assert!(self.clients.is_empty(), "each opening ends before the connection");
                 self.closed = true;
             }

@@ -1,8 +1,8 @@
 //! The PEP's session as a sequence of operations: frames from a peer that may send anything, commands of a program that may
 //! ask anything, and time.
 //!
-//! Input: one octet for the session's limits (0: the defaults), then operations until the input ends (`Pep::step`). After
-//! each, what the session says is held against a model of what it owes:
+//! Input: one octet for the session's limits (0: the defaults), one for message Integrity (0: none), then operations until
+//! the input ends (`Pep::step`). After each, what the session says is held against a model of what it owes:
 //!
 //! - a handle has one open REQ at a time, and no handle is given twice;
 //! - a decision gets one solicited RPT, those of a handle in the order of the decisions;
@@ -10,36 +10,53 @@
 //! - nothing but OPN and CC goes out for a client-type that is not open;
 //! - each opening ends once and tells of the states that there were, `Closed` comes once and last, and after it nothing
 //!   moves;
+//! - with Integrity, nothing but OPN for client-type 0 goes out before its CAT; what is not signed with a valid key and the
+//!   next number ends the connection unread, what is, is read; and what goes out is signed so;
 //! - a refused command changes nothing; bounds on handles, events and octets hold; time that is due is not due again.
 
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use cops_codec::{
-    Frame, Limits,
+    DecodeError, Frame, Limits,
     session::{
-        CommandError, DecisionId, Moment, PepCommand, PepConfig, PepSession, ReportRule, Undrained,
+        Calendar, CommandError, DecisionId, Moment, PepCommand, PepConfig, PepIntegrity, PepSession,
+        ReportRule, Undrained,
         pep::{ClientEnd, ClientOpening, HeldRequestState, Outcome, RequestBody, UnsolicitedReport},
     },
-    wire::{ClientHandle, ClientType, PepId, Reason, ReportType},
+    wire::{ClientHandle, ClientType, OpCode, PepId, Reason, ReportType},
 };
 
 use crate::{
     Input, generate,
-    session::{self, Cast, PDP},
+    session::{
+        self, Cast, PDP,
+        integrity::{self, OtherEnd, Verdict},
+    },
 };
 
 /// See the module.
 pub fn run(octets: &[u8]) {
     let mut input = Input::new(octets);
     let limits = session::limits(&mut input);
+    // It always begins with the negotiation.
+    let pdp = OtherEnd::from_input(match input.u8() {
+        0 => 0,
+        kind => kind | 2,
+    });
     let config = PepConfig {
         pdp_address: Some(PDP),
         limits,
-        ..PepConfig::new(PepId::new("node01").expect("printable ASCII"))
+        integrity: pdp.as_ref().map(|pdp| PepIntegrity {
+            keys: Arc::new(pdp.ring().clone()),
+            initial_number: integrity::INITIAL,
+            calendar: Calendar::default(),
+        }),
+        ..PepConfig::new(PepId::new(integrity::PEP).expect("printable ASCII"))
     };
-    let mut pep = Pep::new(config, Moment(0));
+    let mut pep = Pep::new(config, pdp, Moment(0));
     while !input.is_at_end() {
         pep.step(&mut input);
     }
@@ -94,10 +111,23 @@ fn take<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) -> bool {
     }
 }
 
+/// What message Integrity did to the connection.
+#[derive(Default)]
+struct Security {
+    /// The connection ended, or may have ended, for a message that was not to be believed.
+    must_refuse: bool,
+    may_refuse: bool,
+    /// The connection ended for want of a key.
+    ran_out: bool,
+}
+
 struct Pep {
     session: PepSession,
     config: PepConfig,
     cast: Cast,
+    /// The PDP's view of message Integrity, if there is any.
+    pdp: Option<OtherEnd>,
+    security: Security,
     now: Moment,
     clients: BTreeMap<ClientType, Client>,
     closed: bool,
@@ -114,15 +144,25 @@ struct Pep {
 }
 
 impl Pep {
-    fn new(config: PepConfig, now: Moment) -> Self {
+    fn new(config: PepConfig, pdp: Option<OtherEnd>, now: Moment) -> Self {
+        let mut expected = Expected::default();
+        let ran_out = pdp.as_ref().is_some_and(|pdp| !pdp.has_key(now));
+        if pdp.is_some() {
+            expected.opens.insert(ClientType::CONNECTION, 1);
+        }
         Self {
             session: PepSession::new(config.clone(), now, 7),
             config,
-            cast: Cast::new(),
+            cast: Cast::new(pdp.is_some()),
+            pdp,
+            security: Security {
+                ran_out,
+                ..Security::default()
+            },
             now,
             clients: BTreeMap::new(),
             closed: false,
-            expected: Expected::default(),
+            expected,
             on_wire: BTreeSet::new(),
             given: BTreeSet::new(),
             decisions: Vec::new(),
@@ -135,12 +175,14 @@ impl Pep {
         match input.u8() % 16 {
             0 => {
                 let frame = session::frame(input.octets(), &self.config.wire_limits);
+                let frame = self.sealed(input, frame);
                 self.receive(frame);
             }
             1..=3 => {
                 let message = generate::message(input, self.cast.names());
                 if let Ok(frame) = message.encode(&Limits::DEFAULT) {
-                    self.receive(Ok(frame));
+                    let frame = self.sealed(input, Ok(frame));
+                    self.receive(frame);
                 }
             }
             4 => self.command(|pep| pep.open(input)),
@@ -157,7 +199,10 @@ impl Pep {
                 };
                 self.time_out();
             }
-            14 => self.lazy = input.u8() % 3,
+            14 => match input.u8() {
+                0xf0.. => self.change_keys(input),
+                lazy => self.lazy = lazy % 3,
+            },
             _ => self.reconnect(input),
         }
         if self.lazy == 0 {
@@ -188,14 +233,74 @@ impl Pep {
         }
     }
 
-    fn receive(&mut self, frame: Result<Frame, cops_codec::DecodeError>) {
-        let taken = self.session.handle_frame(self.now, frame);
+    fn receive(&mut self, frame: Result<Frame, DecodeError>) {
+        let was_closed = self.session.is_closed();
+        let taken = self.session.handle_frame(self.now, frame.clone());
         if let Err(Undrained { waiting }) = taken {
             assert!(waiting >= self.config.limits.max_events && self.lazy == 2);
+        } else if let Ok(frame) = frame
+            && !was_closed
+        {
+            self.believed(&frame);
         }
     }
 
+    /// The message as the PDP sends it, signed if there is Integrity.
+    fn sealed(&self, input: &mut Input<'_>, frame: Result<Frame, DecodeError>) -> Result<Frame, DecodeError> {
+        match &self.pdp {
+            Some(pdp) => pdp.seal(input, frame?, self.now),
+            None => frame,
+        }
+    }
+
+    /// What came was believed if it was to be, and not otherwise.
+    fn believed(&mut self, frame: &Frame) {
+        let Some(pdp) = &mut self.pdp else {
+            assert_eq!(self.session.integrity(), None);
+            return;
+        };
+        let verdict = pdp.verdict(frame, OpCode::CLIENT_ACCEPT, self.now);
+        self.security.must_refuse = verdict == Verdict::Refused;
+        self.security.may_refuse = verdict != Verdict::Taken;
+        assert!(verdict != Verdict::Refused || self.session.is_closed());
+        let is_accept = frame.header().op_code == OpCode::CLIENT_ACCEPT;
+        if verdict == Verdict::Taken && pdp.is_secured() {
+            pdp.taken();
+        } else if verdict == Verdict::Taken && is_accept {
+            let number = pdp.number_of(frame, self.now).expect("a verdict on it");
+            pdp.secured(true);
+            pdp.session_signs(number.next());
+        }
+        assert_eq!(self.session.integrity().is_some(), pdp.is_secured());
+    }
+
+    /// Other keys take the place of those there are, at both ends.
+    fn change_keys(&mut self, input: &mut Input<'_>) {
+        if let (Some(pdp), Some(integrity)) = (&mut self.pdp, &mut self.config.integrity) {
+            let keys = Arc::new(pdp.take_keys(input.u8()));
+            integrity.keys = Arc::clone(&keys);
+            self.look_for_key();
+            self.session.set_keys(self.now, keys, Calendar::default());
+        }
+    }
+
+    /// Before the session is told the time or other keys: it ends if there is none.
+    fn look_for_key(&mut self) {
+        self.security.ran_out |= !self.session.is_closed() && self.has_no_key();
+    }
+
+    /// Messages are to be signed, and there is no key for it any more.
+    fn has_no_key(&self) -> bool {
+        self.pdp.as_ref().is_some_and(|pdp| !pdp.has_key(self.now))
+    }
+
+    /// OPN for client-type 0 waits for its CAT, and what else is to be sent for that.
+    fn is_negotiating(&self) -> bool {
+        !self.session.is_closed() && self.pdp.as_ref().is_some_and(|pdp| !pdp.is_secured())
+    }
+
     fn time_out(&mut self) {
+        self.look_for_key();
         self.session.handle_timeout(self.now);
         if self.lazy != 2 {
             // As often as there is room for events; each time something is done.
@@ -479,7 +584,8 @@ impl Pep {
         self.time_out();
         assert!(self.session.poll_event().is_none() && self.session.poll_transmit().is_none());
         let ends = core::mem::take(&mut self.ends);
-        *self = Self::new(self.config.clone(), self.now);
+        let pdp = self.pdp.as_ref().map(OtherEnd::anew);
+        *self = Self::new(self.config.clone(), pdp, self.now);
         self.ends = ends;
     }
 

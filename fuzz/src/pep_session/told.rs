@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use cops_codec::{
     Frame, Message,
-    session::PepEvent,
-    wire::{OpCode, Reason, ReasonCode, Role},
+    session::{CloseCause, PeerFault, PepEvent},
+    wire::{ClientType, OpCode, Reason, ReasonCode, Role},
 };
 
 use super::{Pep, take};
-use crate::session;
+use crate::session::{self, integrity};
 
 impl Pep {
     pub(super) fn drain(&mut self) {
@@ -20,6 +20,13 @@ impl Pep {
             assert_eq!(octets, self.session.transmit_octets());
             self.transmitted(&frame);
         }
+        if self.security.ran_out || self.has_no_key() {
+            assert!(self.closed, "without a key nothing can be sent");
+            return;
+        }
+        if self.is_negotiating() {
+            return;
+        }
         assert_eq!(octets, 0);
         // An answer that found no more room ended the session instead.
         assert!(self.closed || self.expected.is_empty(), "what did not go out");
@@ -28,6 +35,15 @@ impl Pep {
     fn transmitted(&mut self, frame: &Frame) {
         let message = session::sent(frame, Role::Pep);
         let client_type = message.client_type();
+        match &mut self.pdp {
+            Some(_) if client_type == ClientType::CONNECTION && matches!(message, Message::ClientOpen(_)) => {
+                // Signed when the connection began; keys may have changed since.
+                let number = integrity::signature(frame).map(|(_, number)| number);
+                assert_eq!(number, Some(integrity::INITIAL));
+            }
+            Some(pdp) => pdp.check_sent(frame, self.now),
+            None => {}
+        }
         let expected = &mut self.expected;
         match message {
             Message::ClientOpen(message) => {
@@ -217,7 +233,15 @@ impl Pep {
             PepEvent::AccountingDue { client_type, handle } => {
                 self.state(client_type, &handle);
             }
-            PepEvent::Closed { .. } => {
+            PepEvent::Closed { cause } => {
+                let refused = matches!(cause, CloseCause::Fault(PeerFault::Integrity(_)));
+                assert!(!self.security.must_refuse || refused, "{cause}");
+                assert!(!refused || self.security.may_refuse, "{cause}");
+                assert_eq!(
+                    matches!(cause, CloseCause::NoKey),
+                    self.security.ran_out,
+                    "{cause}"
+                );
                 assert!(self.clients.is_empty(), "each opening ends before the connection");
                 self.closed = true;
             }

@@ -41,6 +41,27 @@ pub(crate) fn open(last_pdp_address: Option<PdpAddress>) -> Vec<u8> {
     })
 }
 
+/// With which Integrity is negotiated; it is signed when it is sent.
+pub(crate) fn negotiation() -> Vec<u8> {
+    frame(ClientOpen {
+        client_type: ClientType::CONNECTION,
+        pep_id: PepId::new("node01").unwrap(),
+        client_si: None,
+        last_pdp_address: None,
+        integrity: None,
+    })
+}
+
+/// The answer to it.
+pub(crate) fn accepted_security() -> Vec<u8> {
+    frame(ClientAccept {
+        client_type: ClientType::CONNECTION,
+        ka_timer: KaTimer(60),
+        accounting_timer: None,
+        integrity: None,
+    })
+}
+
 pub(crate) fn request(number: u32) -> Vec<u8> {
     let client_si = vec![ClientSi::Named(
         Row::from(rows::domain(1, "feedA", Mains::Absent)).to_vec().into(),

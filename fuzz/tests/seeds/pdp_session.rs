@@ -27,7 +27,7 @@ const NEXT_TIMEOUT: [u8; 1] = [13];
 const RECONNECT: [u8; 2] = [15, 0xff];
 
 pub(crate) fn seeds(put: Put<'_>) {
-    let [start, serves_all, lazy] = [&[0_u8][..], &[0], &[14, 2]];
+    let [start, serves_all, lazy] = [&[0_u8][..], &[0, 0], &[14, 2]];
     let opened = [start, serves_all, &open(None), &ACCEPT].concat();
     let installed = [
         &opened[..],
@@ -91,7 +91,7 @@ pub(crate) fn seeds(put: Put<'_>) {
         "pdp_session",
         "E8 synchronisation",
         [
-            &[0, 0][..],
+            &[0, 0, 0][..],
             &open(Some(LAST_PDP)),
             &ACCEPT_AND_SYNCHRONIZE,
             &request(1),
@@ -176,7 +176,7 @@ pub(crate) fn seeds(put: Put<'_>) {
         "pdp_session",
         "a request before the opening",
         [
-            &[0, 0][..],
+            &[0, 0, 0][..],
             &request(1),
             &close(ClientType::CONNECTION, ErrorCode::UNSPECIFIED),
         ]
@@ -186,7 +186,7 @@ pub(crate) fn seeds(put: Put<'_>) {
         "pdp_session",
         "nobody drains",
         [
-            &[0x3f, 1][..],
+            &[0x3f, 1, 0][..],
             &open(None),
             &ACCEPT,
             lazy,
@@ -201,13 +201,13 @@ pub(crate) fn seeds(put: Put<'_>) {
     put(
         "pdp_session",
         "a flood of closes",
-        [&[0x11, 0][..], lazy, &complete(None).repeat(40)].concat(),
+        [&[0x11, 0, 0][..], lazy, &complete(None).repeat(40)].concat(),
     );
     put(
         "pdp_session",
         "security is asked for",
         [
-            &[0, 0][..],
+            &[0, 0, 0][..],
             &raw("10060000 0000001c 000c0b01 70657031 00000000 00081002 00000001"),
         ]
         .concat(),
@@ -215,6 +215,69 @@ pub(crate) fn seeds(put: Put<'_>) {
     put(
         "pdp_session",
         "another protocol",
-        [&[0, 0][..], &raw("47455420 2f204854 54502f31 2e310d0a")].concat(),
+        [&[0, 0, 0][..], &raw("47455420 2f204854 54502f31 2e310d0a")].concat(),
+    );
+    secured(put);
+}
+
+/// The same with message Integrity, each frame followed by how it is signed.
+fn secured(put: Put<'_>) {
+    const RIGHT: [u8; 1] = [0];
+    const TEN_MINUTES: [u8; 3] = [12, 0x82, 0x58];
+    const NO_KEYS: [u8; 3] = [14, 0xf0, 2];
+    let opened = [
+        &negotiation()[..],
+        &RIGHT,
+        &open(None),
+        &RIGHT,
+        &ACCEPT,
+        &request(1),
+        &RIGHT,
+        &install(0),
+        &report(1, true, ReportType::SUCCESS),
+        &RIGHT,
+    ]
+    .concat();
+    for (kind, name) in [(1, "offered"), (3, "required")] {
+        let start = [0, 0, kind];
+        let put_one = |put: Put<'_>, what: &str, then: &[u8]| {
+            let name = format!("integrity {name} {what}");
+            put("pdp_session", &name, [&start[..], &opened, then].concat());
+        };
+        put_one(put, "start up", &[]);
+        put_one(put, "kept alive", &[&keep_alive()[..], &RIGHT].concat().repeat(5));
+        put_one(
+            put,
+            "another key",
+            &[&keep_alive()[..], &RIGHT, &TEN_MINUTES, &keep_alive(), &RIGHT].concat(),
+        );
+        put_one(
+            put,
+            "no key any more",
+            &[&NO_KEYS[..], &keep_alive(), &RIGHT].concat(),
+        );
+        put_one(put, "cut off and back", &[&RECONNECT[..], &opened].concat());
+        for wrong in [0xd0, 0xd8, 0xdc, 0xe2, 0xe8, 0xf0, 0xf8] {
+            put_one(
+                put,
+                &format!("wrong {wrong:x}"),
+                &[&request(2)[..], &[wrong, 0, 9, 1]].concat(),
+            );
+        }
+        put(
+            "pdp_session",
+            &format!("integrity {name} and not asked for"),
+            [&start[..], &open(None), &[0xd0], &ACCEPT, &request(1), &[0xd0]].concat(),
+        );
+        put(
+            "pdp_session",
+            &format!("integrity {name} negotiated wrongly"),
+            [&start[..], &negotiation(), &[0xe8]].concat(),
+        );
+    }
+    put(
+        "pdp_session",
+        "integrity with a key that ends",
+        [&[0, 0, 5][..], &opened, &TEN_MINUTES, &NEXT_TIMEOUT].concat(),
     );
 }

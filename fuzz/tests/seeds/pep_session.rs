@@ -1,6 +1,9 @@
 //! The exchanges as the PEP's session sees them. Operations that are no frames have the numbers of the target.
 
-use cops_codec::{message::Decision, wire::Context};
+use cops_codec::{
+    message::Decision,
+    wire::{ClientType, Context, ErrorCode},
+};
 
 use crate::{Put, exchanges::*};
 
@@ -27,7 +30,7 @@ const NEXT_TIMEOUT: [u8; 2] = [13, 1];
 const RECONNECT: [u8; 2] = [15, 0xff];
 
 pub(crate) fn seeds(put: Put<'_>) {
-    let opened = [&[0][..], &OPEN, &accept()].concat();
+    let opened = [&[0, 0][..], &OPEN, &accept()].concat();
     let install = |number, solicited| {
         decision(
             number,
@@ -188,7 +191,7 @@ pub(crate) fn seeds(put: Put<'_>) {
         "pep_session",
         "redirected",
         [
-            &[0][..],
+            &[0, 0][..],
             &OPEN,
             &raw("10085057 0000001c 00080801 000c0000 000c0d01 c0000201 00000cd8"),
         ]
@@ -207,6 +210,69 @@ pub(crate) fn seeds(put: Put<'_>) {
     put(
         "pep_session",
         "a flood of closes",
-        [&[0x11, 14, 2][..], &synchronize(None).repeat(40)].concat(),
+        [&[0x11, 0, 14, 2][..], &synchronize(None).repeat(40)].concat(),
     );
+    secured(put);
+}
+
+/// The same with message Integrity, each frame followed by how it is signed.
+fn secured(put: Put<'_>) {
+    const RIGHT: [u8; 1] = [0];
+    const TEN_MINUTES: [u8; 4] = [13, 0, 0x82, 0x58];
+    const NO_KEYS: [u8; 3] = [14, 0xf0, 2];
+    let install = decision(
+        1,
+        true,
+        vec![Decision::install(Context::CONFIGURATION, vec![0xca, 0xfe].into())],
+    );
+    let opened = [
+        &OPEN[..],
+        &accepted_security(),
+        &RIGHT,
+        &accept(),
+        &RIGHT,
+        &REQUEST,
+        &install,
+        &RIGHT,
+        &report(0),
+    ]
+    .concat();
+    let mut put_one = |what: &str, then: &[u8]| {
+        let name = format!("integrity {what}");
+        put("pep_session", &name, [&[0, 1][..], &opened, then].concat());
+    };
+    put_one("start up", &[]);
+    put_one(
+        "kept alive",
+        &[&NEXT_TIMEOUT[..], &keep_alive(), &RIGHT].concat().repeat(5),
+    );
+    put_one(
+        "another key",
+        &[&keep_alive()[..], &RIGHT, &TEN_MINUTES, &keep_alive(), &RIGHT].concat(),
+    );
+    put_one("no key any more", &[&NO_KEYS[..], &keep_alive(), &RIGHT].concat());
+    put_one("cut off and back", &[&RECONNECT[..], &opened].concat());
+    for wrong in [0xd0, 0xd8, 0xdc, 0xe2, 0xe8, 0xf0, 0xf8] {
+        let message = [&null(1, false)[..], &[wrong, 0, 9, 1]].concat();
+        put_one(&format!("wrong {wrong:x}"), &message);
+    }
+    for (what, octets) in [
+        ("refused", [&accepted_security()[..], &[0xe8]].concat()),
+        ("not known", [&accept()[..], &[0xd0]].concat()),
+        ("without an answer", NEXT_TIMEOUT.to_vec()),
+        (
+            "turned down",
+            [
+                &close(ClientType::CONNECTION, ErrorCode::AUTHENTICATION_FAILURE)[..],
+                &[0xd0],
+            ]
+            .concat(),
+        ),
+    ] {
+        put(
+            "pep_session",
+            &format!("integrity {what}"),
+            [&[0, 1][..], &OPEN, &octets].concat(),
+        );
+    }
 }

@@ -1,10 +1,13 @@
 //! What the targets of sessions have in common.
 
+pub(crate) mod integrity;
+
 use core::time::Duration;
 
 use bytes::Bytes;
 use cops_codec::{
     DecodeError, Frame, Limits, Message,
+    integrity::INTEGRITY_OCTETS,
     session::{Moment, SessionLimits},
     wire::{ClientHandle, ClientType, PdpAddress, PepId, Role},
 };
@@ -29,16 +32,19 @@ pub(crate) const PDP: PdpAddress = PdpAddress {
 pub(crate) struct Cast {
     handles: Vec<ClientHandle>,
     pep_ids: Vec<PepId>,
+    /// Messages get their Integrity object when they are sent.
+    unsigned: bool,
 }
 
 impl Cast {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(unsigned: bool) -> Self {
         let mut handles: Vec<ClientHandle> = (1..=5).map(ClientHandle::from).collect();
         handles.push(ClientHandle(Bytes::from_static(b"named")));
         let pep_ids = ["node01", "node02"].map(|name| PepId::new(name).expect("printable ASCII"));
         Self {
             handles,
             pep_ids: pep_ids.into(),
+            unsigned,
         }
     }
 
@@ -47,6 +53,7 @@ impl Cast {
             client_types: &CLIENT_TYPES,
             handles: &self.handles,
             pep_ids: &self.pep_ids,
+            unsigned: self.unsigned,
         }
     }
 }
@@ -97,12 +104,18 @@ pub(crate) fn later(now: Moment, input: &mut Input<'_>) -> Moment {
     now.after(duration(input))
 }
 
-/// Octets that may wait for transmission whatever happens: commands up to the bound, answers up to twice the bound, and
-/// one CC for each client-type and the connection.
+/// Octets that may wait for transmission whatever happens: commands up to the bound, answers up to twice the bound, one CC
+/// for each client-type and the connection, and the negotiation of Integrity. What fills the last room may have its Integrity
+/// object beyond it, and so may each decision that waited for its turn.
 pub(crate) fn most_transmit_octets(limits: &SessionLimits) -> usize {
-    /// CC with Error and an IPv6 address.
-    const CLIENT_CLOSE_OCTETS: usize = 8 + 8 + 24;
-    2 * limits.max_transmit_octets + CLIENT_CLOSE_OCTETS * (limits.max_client_types + 1)
+    /// CC with Error, an IPv6 address and Integrity.
+    const CLIENT_CLOSE_OCTETS: usize = 8 + 8 + 24 + INTEGRITY_OCTETS;
+    /// OPN with a PEPID, or CAT with a KA Timer.
+    const NEGOTIATION_OCTETS: usize = 8 + 12 + INTEGRITY_OCTETS;
+    2 * limits.max_transmit_octets
+        + CLIENT_CLOSE_OCTETS * (limits.max_client_types + 1)
+        + NEGOTIATION_OCTETS
+        + INTEGRITY_OCTETS * limits.max_open_requests.max(limits.max_unreported_decisions)
 }
 
 /// Events that may wait: the bound, and what the one input that passes it can add: the end of every client-type and the
