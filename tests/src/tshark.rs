@@ -22,7 +22,46 @@ impl Dissection {
     pub fn kinds(&self) -> BTreeSet<u8> {
         self.op_codes.iter().copied().collect()
     }
+
+    /// Whether it reads everything: each message has its op code's name, and none is malformed.
+    ///
+    /// # Errors
+    /// What it does not read.
+    pub fn check(&self) -> Result<()> {
+        ensure!(self.malformed.is_empty(), "{:#?}", self.malformed);
+        let named: Vec<_> = self
+            .text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("Op Code: "))
+            .collect();
+        ensure!(
+            named.len() == self.op_codes.len(),
+            "{} names of op codes for {} messages",
+            named.len(),
+            self.op_codes.len()
+        );
+        let unknown: Vec<_> = named
+            .iter()
+            .filter(|name| !NAMES.iter().any(|known| name.starts_with(known)))
+            .collect();
+        ensure!(unknown.is_empty(), "op codes without a name: {unknown:?}");
+        Ok(())
+    }
 }
+
+/// As RFC 2748 2.1 numbers them, in tshark's words.
+const NAMES: [&str; 10] = [
+    "Request (REQ)",
+    "Decision (DEC)",
+    "Report State (RPT)",
+    "Delete Request State (DRQ)",
+    "Synchronize State Req (SSQ)",
+    "Client-Open (OPN)",
+    "Client-Accept (CAT)",
+    "Client-Close (CC)",
+    "Keep-Alive (KA)",
+    "Synchronize Complete (SSC)",
+];
 
 /// Dissects `capture`.
 ///

@@ -2,24 +2,34 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../../cops-codec/tests/rows/mod.rs"]
+mod rows;
+
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cops_codec::client_type::numbers::POWER_CLIENT_TYPE;
+use cops_codec::client_type::store::build;
+use cops_codec::client_type::{Access, Class, Row};
 use cops_codec::limits::Limits;
-use cops_codec::message::{ClientClose, ClientOpen, DeleteRequestState, Message, Request};
+use cops_codec::message::{
+    ClientClose, ClientOpen, Decision, DecisionBody, DecisionMessage, DeleteRequestState, Message,
+    ReportState, Request,
+};
 use cops_codec::tokio_codec::CopsCodec;
-use cops_codec::wire::{ClientHandle, Context, CopsError, ErrorCode, OpCode, PepId, Reason, ReasonCode};
+use cops_codec::wire::{
+    ClientHandle, ClientSi, Context, CopsError, ErrorCode, OpCode, PepId, Reason, ReasonCode, ReportType,
+};
 use futures::{SinkExt, StreamExt};
 use power_policy::model::Phase;
 use rustix::process::Signal;
-use system_tests::capture::RecordingProxy;
+use system_tests::capture::{Direction, PcapWriter, RecordingProxy};
 use system_tests::cluster_run::{ClusterOptions, ClusterRun, PATIENCE, PdpRun, is_complete, shed};
-use system_tests::process::wait_for;
+use system_tests::process::{Program, program, wait_for};
 use system_tests::tshark::{self, Dissection};
 use tokio::net::TcpStream;
 
@@ -154,41 +164,6 @@ async fn record(capture: &Path) {
         .unwrap();
 }
 
-/// As RFC 2748 2.1 numbers them, in tshark's words.
-const NAMES: [&str; 10] = [
-    "Request (REQ)",
-    "Decision (DEC)",
-    "Report State (RPT)",
-    "Delete Request State (DRQ)",
-    "Synchronize State Req (SSQ)",
-    "Client-Open (OPN)",
-    "Client-Accept (CAT)",
-    "Client-Close (CC)",
-    "Keep-Alive (KA)",
-    "Synchronize Complete (SSC)",
-];
-
-/// Each message named, none malformed, all ten kinds.
-fn check(dissection: &Dissection) {
-    assert!(dissection.malformed.is_empty(), "{:#?}", dissection.malformed);
-    let named: Vec<_> = dissection
-        .text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("Op Code: "))
-        .collect();
-    assert_eq!(
-        named.len(),
-        dissection.op_codes.len(),
-        "every message has its op code's name"
-    );
-    assert!(
-        named.iter().all(|name| NAMES.iter().any(|n| name.starts_with(n))),
-        "{named:?}"
-    );
-    let all: BTreeSet<u8> = (1..=10).collect();
-    assert_eq!(dissection.kinds(), all);
-}
-
 /// The dissection with our module loaded.
 fn with_module(capture: &Path) -> String {
     let version = Command::new("tshark").arg("--version").output().unwrap();
@@ -227,7 +202,10 @@ async fn tshark_names_all_that_a_cluster_says() {
     tokio::time::timeout(Duration::from_secs(300), record(&capture))
         .await
         .expect("the run ends");
-    check(&tshark::dissect(&capture).unwrap());
+    let dissection = tshark::dissect(&capture).unwrap();
+    dissection.check().unwrap();
+    let all: BTreeSet<u8> = (1..=10).collect();
+    assert_eq!(dissection.kinds(), all);
 
     let text = with_module(&capture);
     // What agents report, and what they are sent, by the names of the classes.
@@ -247,10 +225,156 @@ async fn tshark_names_all_that_a_cluster_says() {
         let name = format!("POWER-DIVERT-PIB::{class}");
         assert!(text.contains(&name), "no {name} in the dissection");
     }
-    let unnamed: Vec<_> = text
-        .lines()
-        // The root of our module, without the name that it gives.
+    assert_eq!(unnamed(&text), [""; 0]);
+}
+
+/// What is said by a name of our module.
+fn names(text: &str) -> BTreeSet<&str> {
+    text.lines()
+        .filter(|line| line.contains("POWER-DIVERT-PIB::"))
+        .map(str::trim)
+        .collect()
+}
+
+/// Lines with an identifier of our module that have no name of it.
+fn unnamed(text: &str) -> Vec<&str> {
+    text.lines()
+        // The module's root.
         .filter(|line| line.contains(": 1.3.6.1.4.1.32473.1") && !line.contains("POWER-DIVERT-PIB::"))
-        .collect();
-    assert!(unnamed.is_empty(), "{unnamed:#?}");
+        .collect()
+}
+
+/// A row of each class that a side sends, in messages as they are sent with it.
+fn one_of_each_class() -> Vec<(Direction, Message)> {
+    let (client_type, context, integrity) = (POWER_CLIENT_TYPE, Context::CONFIGURATION, None);
+    let handle = ClientHandle::from(1);
+    let contents = |wanted: fn(Access) -> bool| {
+        let rows: Vec<Row> = rows::samples()
+            .into_iter()
+            .filter(|row| wanted(row.class().access()))
+            .collect();
+        build::contents(&rows)
+    };
+    let named = |wanted| contents(wanted).into_iter().map(ClientSi::Named).collect();
+    let installed = contents(Access::is_installed);
+    vec![
+        (
+            Direction::ToPdp,
+            Request {
+                client_type,
+                handle: handle.clone(),
+                context,
+                in_interface: None,
+                out_interface: None,
+                client_si: named(Access::is_notified),
+                lpdp_decisions: Vec::new(),
+                integrity: None,
+            }
+            .into(),
+        ),
+        (
+            Direction::ToPep,
+            DecisionMessage {
+                client_type,
+                solicited: true,
+                handle: handle.clone(),
+                body: DecisionBody::Decisions(
+                    installed
+                        .into_iter()
+                        .map(|contents| Decision::install(context, contents))
+                        .collect(),
+                ),
+                integrity: None,
+            }
+            .into(),
+        ),
+        (
+            Direction::ToPdp,
+            ReportState {
+                client_type,
+                solicited: false,
+                handle,
+                report_type: ReportType::ACCOUNTING,
+                client_si: named(|access| access == Access::ReportOnly),
+                integrity,
+            }
+            .into(),
+        ),
+    ]
+}
+
+#[test]
+fn tshark_names_every_class_of_the_module_over_ipv4_and_ipv6() {
+    for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+        let folder = tempfile::tempdir().unwrap();
+        let capture = folder.path().join("classes.pcap");
+        let mut pcap = PcapWriter::of_family(std::fs::File::create(&capture).unwrap(), ip).unwrap();
+        pcap.open(0, Duration::ZERO).unwrap();
+        for (direction, message) in one_of_each_class() {
+            let frame = message.encode(&Limits::DEFAULT).unwrap();
+            pcap.data(0, direction, &frame, Duration::ZERO).unwrap();
+        }
+        drop(pcap);
+        tshark::dissect(&capture).unwrap().check().unwrap();
+        let text = with_module(&capture);
+        let ours: Vec<_> = Class::ALL
+            .iter()
+            .filter(|class| class.name().starts_with("pwr"))
+            .collect();
+        assert_eq!(ours.len(), 22, "the module's classes");
+        for class in ours {
+            // Instance 1 is named as column 1 of its table is. Whole names: pwrAction begins pwrActionResult too.
+            let name = format!("(POWER-DIVERT-PIB::{}Prid)", class.name());
+            assert!(
+                text.contains(&name),
+                "no {name} in the dissection: {:#?}",
+                names(&text)
+            );
+        }
+        assert_eq!(unnamed(&text), [""; 0]);
+    }
+}
+
+/// An agent without Integrity, whose PDP is at an IPv6 address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tshark_reads_a_session_over_ipv6() {
+    let folder = tempfile::tempdir().unwrap();
+    let capture = folder.path().join("ipv6.pcap");
+    let options = ClusterOptions {
+        keep_alive_seconds: 4,
+        clock_scale: 1,
+        ..ClusterOptions::default()
+    };
+    let pdp = PdpRun::start(folder.path(), &options).await.unwrap();
+    let proxy = RecordingProxy::start_on(Ipv6Addr::LOCALHOST.into(), pdp.address(), &capture)
+        .await
+        .unwrap();
+    let file = include_str!("../../pep-agent/examples/simulated-node.toml")
+        .replace("127.0.0.1:3288", &proxy.address().to_string());
+    std::fs::write(folder.path().join("agent.toml"), file).unwrap();
+    let mut command = Command::new(program("pep-agent").unwrap());
+    command
+        .current_dir(folder.path())
+        .args(["run", "--config", "agent.toml"]);
+    let mut agent = Program::start("agent", &mut command, &folder.path().join("agent.log")).unwrap();
+    until_seen(&capture, "a keep-alive and its echo", |dissection| {
+        let keep_alives = |code: &&u8| **code == OpCode::KEEP_ALIVE.0;
+        dissection.op_codes.iter().filter(keep_alives).count() >= 2
+    })
+    .await;
+    a_pep_that_leaves(proxy.address()).await;
+    agent.terminate().unwrap();
+    // SSQ and SSC are for a PEP that comes back.
+    let expected: BTreeSet<u8> = (1..=10).filter(|code| ![5, 10].contains(code)).collect();
+    until_seen(&capture, "all that is said", |dissection| {
+        dissection.kinds().is_superset(&expected)
+    })
+    .await;
+    let dissection = tshark::dissect(&capture).unwrap();
+    dissection.check().unwrap();
+    assert!(dissection.text.contains("Internet Protocol Version 6"));
+    assert!(!dissection.text.contains("Message Integrity Object"));
+    let text = with_module(&capture);
+    assert!(text.contains("(POWER-DIVERT-PIB::pwrServerPrid)"));
+    assert_eq!(unnamed(&text), [""; 0]);
 }

@@ -1,6 +1,6 @@
 use std::fs::File;
 use std::io::{self, BufWriter};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -24,9 +24,15 @@ pub struct RecordingProxy {
 impl RecordingProxy {
     /// Listens on a port that the system chooses, relays to `pdp`, records into `file`. Ends when dropped.
     pub async fn start(pdp: SocketAddr, file: &Path) -> io::Result<Self> {
-        let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::start_on(Ipv4Addr::LOCALHOST.into(), pdp, file).await
+    }
+
+    /// The same at an address of loopback, whose family the capture has.
+    pub async fn start_on(ip: IpAddr, pdp: SocketAddr, file: &Path) -> io::Result<Self> {
+        let listener = TcpListener::bind((ip, 0)).await?;
         let address = listener.local_addr()?;
-        let writer = Arc::new(Mutex::new(PcapWriter::new(BufWriter::new(File::create(file)?))?));
+        let out = BufWriter::new(File::create(file)?);
+        let writer = Arc::new(Mutex::new(PcapWriter::of_family(out, ip)?));
         let task = tokio::spawn(relay_all(listener, pdp, writer));
         Ok(Self { address, task })
     }
