@@ -52,7 +52,7 @@ pub async fn check(args: &CheckArgs) -> Result<(), CheckError> {
         }
     }
     if let Some(tls) = &config.tls {
-        // A name that is no PEPID is told by `run`; nothing of the file says it better.
+        // The file is not taken with a name that is no PEPID.
         if let Ok(pep_id) = PepId::new(config.name.as_str()) {
             crate::io::tls::read(tls, &pep_id)?;
         }

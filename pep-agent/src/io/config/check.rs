@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cops_codec::wire::PepId;
 use power_policy::grouping::Glob;
 use power_policy::model::Name;
 
@@ -156,6 +157,10 @@ pub(super) fn check(text: &TomlFile, file: &Path) -> Result<AgentConfig, TomlErr
     let table = Place { text, list: None };
     let name =
         Name::new(&form.agent.name).or_else(|error| table.fail_in("agent", "name", error.to_string()))?;
+    // It is the PEPID (RFC 2748 2.2.11: "an ASCII string").
+    if let Err(error) = PepId::new(name.as_str()) {
+        return table.fail_in("agent", "name", error.to_string());
+    }
     let integrity = integrity(&table, &form, &folder)?;
     // What cannot be forged may go beyond loopback.
     form.pdp.allow_plain |= integrity.as_ref().is_some_and(|integrity| integrity.required);

@@ -88,6 +88,12 @@ fn every_fault_names_line_key_and_what_was_expected() {
             "3:agent.name: a name has at least one character",
         ),
         (
+            // C-2.2.11-02
+            "name = \"n1\"\nstate",
+            "name = \"nœud\"\nstate",
+            "3:agent.name: expected printable ASCII in a PEPID, found 'œ' at octet 1",
+        ),
+        (
             "state_dir = \"state\"",
             "state_folder = \"s\"",
             "4:agent.state_folder: unknown field `state_folder`, expected one of",
