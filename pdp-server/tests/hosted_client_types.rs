@@ -27,15 +27,15 @@ use cops_codec::client_type::numbers::POWER_CLIENT_TYPE;
 use cops_codec::client_type::store::build;
 use cops_codec::limits::Limits;
 use cops_codec::message::{Decision, LpdpDecision};
-use cops_codec::session::Moment;
 use cops_codec::session::pep::{
     ClientOpening, HeldRequestState, Outcome, PepCommand, PepConfig, PepEvent, PepSession, RequestBody,
     UnsolicitedReport,
 };
+use cops_codec::session::{CloseCause, Moment};
 use cops_codec::tokio_codec::CopsCodec;
 use cops_codec::wire::{
-    ClientHandle, ClientSi, CommandCode, Context, DecisionFlagBits, DecisionFlags, ErrorCode, Interface,
-    MType, PdpAddress, PepId, RType, Reason, ReasonCode,
+    ClientHandle, ClientSi, CommandCode, Context, CopsError, DecisionFlagBits, DecisionFlags, ErrorCode,
+    Interface, MType, PdpAddress, PepId, RType, Reason, ReasonCode,
 };
 use futures::{SinkExt, StreamExt};
 use pdp_server::api::Status;
@@ -380,6 +380,100 @@ async fn admission_is_outsourced_beside_power_on_one_connection_c_2_3_04_c_2_2_7
         assert!(status.peers.iter().any(|p| p.name == "router-1" && p.connected));
     })
     .await;
+}
+
+/// The same ClientSI, read by three contexts.
+#[tokio::test]
+async fn the_context_says_how_a_request_is_read_and_what_is_decided_c_3_1_05_c_2_2_8_05() {
+    with_pdp(async |pdp, _admin, _order| {
+        let mut router = Router::connect(pdp).await;
+        router.open(ClientOpening::new(RSVP)).await;
+        router.open(ClientOpening::new(POWER_CLIENT_TYPE)).await;
+        // More than the interface has. Whether the message may come in is not a question of resources; whether they are
+        // allocated is.
+        let too_much = |r_type| RequestBody {
+            context: Context { r_type, m_type: RESV },
+            ..resv(2_000_000, None)
+        };
+        let (incoming, answer) = router.ask(None, too_much(RType::INCOMING_MESSAGE)).await;
+        assert_eq!(judged(&answer.unwrap()), CommandCode::INSTALL);
+        let (allocated, answer) = router.ask(None, too_much(RType::RESOURCE_ALLOCATION)).await;
+        assert_eq!(judged(&answer.unwrap()), CommandCode::REMOVE);
+        router.give_up(&incoming);
+        router.give_up(&allocated);
+        // Power is asked for its configuration, which is provisioned: the same rows outsourced are a query that it gives up.
+        let opening = PibIncarnation::opening(Longevity::ExpireOnTimeout, 86_400);
+        let rows: Vec<Row> = PrcSupport::all().into_iter().map(Row::from).collect();
+        let contents: Vec<ClientSi> = build::request(&opening, [], &rows)
+            .into_iter()
+            .map(ClientSi::Named)
+            .collect();
+        let outsourced = RequestBody {
+            context: Context {
+                r_type: RType::INCOMING_MESSAGE,
+                m_type: MType(0),
+            },
+            ..RequestBody::configuration(contents.clone())
+        };
+        for (request, expected) in [
+            (outsourced, Err(ErrorCode::UNABLE_TO_PROCESS)),
+            (RequestBody::configuration(contents), Ok(CommandCode::NULL)),
+        ] {
+            let (client_type, handle) = (POWER_CLIENT_TYPE, None);
+            router.command(PepCommand::Request {
+                client_type,
+                handle,
+                request,
+            });
+            let answer = router
+                .until("power's answer", |event| match event {
+                    PepEvent::Decision {
+                        client_type: POWER_CLIENT_TYPE,
+                        solicited: true,
+                        decisions,
+                        ..
+                    } => Some(Ok(decisions[0].flags.command)),
+                    PepEvent::RequestRefused {
+                        client_type: POWER_CLIENT_TYPE,
+                        error,
+                        ..
+                    } => Some(Err(error.code)),
+                    _ => None,
+                })
+                .await;
+            assert_eq!(answer, expected);
+        }
+    })
+    .await;
+}
+
+/// The PDP's program is told to end while a PEP has two client-types open.
+#[tokio::test]
+async fn a_pdp_that_ends_says_so_to_each_client_type_c_2_2_8_12_c_4_7_03() {
+    let mut connected = None;
+    with_pdp(async |pdp, _admin, _order| {
+        let mut router = Router::connect(pdp).await;
+        router.open(ClientOpening::new(RSVP)).await;
+        router.open(ClientOpening::new(POWER_CLIENT_TYPE)).await;
+        connected = Some(router);
+    })
+    .await;
+    let mut router = connected.unwrap();
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let end = router
+            .until("CC", |event| match event {
+                PepEvent::ClientClosed(end) => Some((end.client_type, end.cause.clone())),
+                _ => None,
+            })
+            .await;
+        told.push(end);
+    }
+    let cause = CloseCause::Peer {
+        error: CopsError::new(ErrorCode::SHUTTING_DOWN),
+        redirect: None,
+    };
+    assert_eq!(told, [(RSVP, cause.clone()), (POWER_CLIENT_TYPE, cause)]);
 }
 
 #[tokio::test]

@@ -134,7 +134,7 @@ async fn reports_itself_carries_a_plan_out_and_does_nothing_twice() {
 }
 
 #[tokio::test]
-async fn a_killed_agent_finds_its_pdp_again_and_still_holds_its_plan() {
+async fn a_killed_agent_finds_its_pdp_again_under_its_name_and_still_holds_its_plan_c_2_2_11_02() {
     let mut pdp = TestPdp::start().await;
     let mut agent = Agent::new(&node(&pdp));
     agent.start(&["--clock-scale", "10"]);

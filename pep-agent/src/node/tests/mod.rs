@@ -4,6 +4,7 @@
 mod contexts;
 mod exchanges;
 mod feedback;
+mod named;
 mod plans;
 
 use std::time::Duration;
