@@ -359,6 +359,30 @@ fn c_2_2_6_09_decisions_keep_their_commands_and_order() {
     assert!(matches!(pair.pep_event(), PepEvent::Decision { decisions, .. } if decisions == sent));
 }
 
+/// Data that replaces what was signaled is told as such, apart from the other kinds, and octet by octet.
+#[test]
+fn c_2_2_6_08_replacement_data_reaches_the_program_as_such() {
+    let (mut pair, handle) = Pair::installed();
+    let [stateless, replacement, client_si] =
+        [&b"stateless"[..], b"replacement", b"specific"].map(bytes::Bytes::from_static);
+    let sent = vec![Decision {
+        stateless: Some(stateless),
+        replacement: Some(replacement.clone()),
+        client_si: Some(client_si),
+        ..Decision::install(Context::CONFIGURATION, bytes::Bytes::new())
+    }];
+    pair.pdp_does(PdpCommand::Push {
+        client_type: CT,
+        handle,
+        decisions: sent.clone(),
+    });
+    let PepEvent::Decision { decisions, .. } = pair.pep_event() else {
+        panic!("expected a decision")
+    };
+    assert_eq!(decisions, sent);
+    assert_eq!(decisions[0].replacement, Some(replacement));
+}
+
 /// After the DRQ that a malformed decision led to, the state can be asked for anew.
 #[test]
 fn c_3_4_05_c_3_4_06_c_3_4_08_asked_for_again_after_a_malformed_decision() {
