@@ -198,6 +198,22 @@ fn support_means_the_bit_of_full_state() {
     assert!(apply(&mut store, &request(false, &[], &[])).unwrap().full_state);
 }
 
+/// What a PEP sends right after CAT to a PDP that was started again meanwhile: its rows are changes of what the PDP before
+/// knew, and say nothing of what is supported.
+#[test]
+fn refuses_a_change_without_support_before_any_state() {
+    let mut store = ReportedRows::new(RowLimits::default());
+    assert_eq!(
+        apply(&mut store, &request(false, &[], &[server(1, "node01")])),
+        Err(RequestRefused::NoState)
+    );
+    assert_eq!(store.rows().iter().count(), 0);
+    // The full state that it is asked for is taken.
+    let mut rows: Vec<Row> = PrcSupport::all().into_iter().map(Row::from).collect();
+    rows.push(server(1, "node01"));
+    assert!(apply(&mut store, &request(true, &[], &rows)).unwrap().full_state);
+}
+
 #[test]
 fn refuses_an_increment_before_any_state() {
     let mut store = ReportedRows::new(RowLimits::default());

@@ -13,6 +13,7 @@ use cops_codec::session::Moment;
 use cops_codec::wire::{PdpAddress, PepId, ReasonCode};
 use pdp_server::config::Config;
 use pdp_server::engine::slice::{Slice, SliceStage, SliceStep, StepClass, StepKey};
+use pdp_server::engine::state::Record;
 use pdp_server::engine::{Assignment, Recovery};
 use pdp_server::host::ConnectionId;
 use pdp_server::node::{self as pdp, ContextCommand, ContextEvent, ContextOutcome, Contingency};
@@ -124,6 +125,10 @@ struct Pair {
     millis: u64,
     connection: u64,
     actions: Vec<Action>,
+    /// What the PDP has kept.
+    records: Vec<Record>,
+    /// What it has told.
+    told: Vec<String>,
     /// Messages in words, since the last look.
     log: Vec<String>,
     /// H0, H1... by the octets of the handle, in the order in which they came up.
@@ -167,6 +172,8 @@ impl Pair {
             millis,
             connection: 0,
             actions: Vec::new(),
+            records: Vec::new(),
+            told: Vec::new(),
             log: Vec::new(),
             handles: BTreeMap::new(),
         };
@@ -207,6 +214,16 @@ impl Pair {
         }
     }
 
+    /// The PDP's process is another one, with the journal of the one before.
+    fn restart_pdp(&mut self) {
+        let config = Config::from_toml("test", CONFIG).unwrap();
+        let recovery = Recovery {
+            records: std::mem::take(&mut self.records),
+            ..Recovery::default()
+        };
+        self.pdp = pdp::Node::new(&config, listen(), 1, self.pdp_now(), recovery).unwrap();
+    }
+
     fn see(&mut self, observation: Observation) {
         let now = self.pep_now();
         self.pep.observe(now, now.engine, observation);
@@ -239,8 +256,12 @@ impl Pair {
     fn settle(&mut self) {
         for _ in 0..ROUNDS {
             let mut quiet = true;
-            while self.pdp.poll_record().is_some() {}
-            while self.pdp.poll_notice().is_some() {}
+            self.records.extend(std::iter::from_fn(|| self.pdp.poll_record()));
+            while let Some(notice) = self.pdp.poll_notice() {
+                if let pdp::Notice::Event(event) = notice {
+                    self.told.push(event.text);
+                }
+            }
             while self.pep.poll_event().is_some() {}
             while let Some(action) = self.pep.poll_action() {
                 self.actions.push(action);
@@ -539,6 +560,32 @@ fn readings_resume_after_a_reconnection_because_the_pdp_says_so_p_3483_10_01() {
     let log = pair.log();
     pair.pass(11_000);
     assert!(pair.log().contains(&"RPT H0 3".to_owned()), "{log:?}");
+}
+
+#[test]
+fn a_pdp_that_was_started_again_is_first_told_all_and_not_what_has_changed() {
+    let mut pair = Pair::new();
+    pair.cut();
+    pair.restart_pdp();
+    // A fact changes while nobody is there: it is what the agent would tell first.
+    let stopped = ActivityReading {
+        state: ActivityState::Stopped,
+        milliwatts: None,
+        denied: None,
+    };
+    pair.see(Observation::Activity(key(), stopped));
+    pair.told.clear();
+    pair.connect();
+    let joined: Vec<&String> = pair
+        .told
+        .iter()
+        .filter(|text| text.contains("has joined"))
+        .collect();
+    assert_eq!(joined.len(), 1, "{:?}", pair.told);
+    assert!(
+        joined[0].contains("1 servers, 0 reserves, 0 lines, 1 activities, armed"),
+        "{joined:?}"
+    );
 }
 
 #[test]

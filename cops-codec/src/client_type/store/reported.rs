@@ -87,7 +87,8 @@ impl ReportedRows {
     /// Full state replaces everything. An incremental REQ updates rows whose numbers are there, installs others, and
     /// removes those with an EPD of length 4 (RFC 3318 sections 2.3.1 to 2.3.4). It is incremental if its incarnation
     /// row says so or is missing, provided that the PEP has ever shown support for frwkPibIncarnationFullState; else
-    /// each of its REQs is full state.
+    /// each of its REQs is full state. A first REQ that says that it is incremental, and nothing of what the PEP
+    /// supports, is not taken.
     ///
     /// # Errors
     ///
@@ -101,7 +102,10 @@ impl ReportedRows {
                 .rows
                 .iter()
                 .any(|(row, _)| matches!(row, Row::PibIncarnation(row) if row.full_state));
-        if !full_state && !self.is_open {
+        // A PEP says what it supports in its first REQ (RFC 3318 section 2.2, frwkPrcSupport). One that does not, and calls
+        // itself incremental, is a change of a state that we do not have: taken for all there is, it would take the rest away.
+        let is_change = !shows_support(&decoded.rows) && says_incremental(&decoded.rows);
+        if !self.is_open && (!full_state || is_change) {
             return Err(RequestRefused::NoState);
         }
         let Decoded {
@@ -237,6 +241,18 @@ fn remove(changes: &mut Changes<'_>, binding: &Binding<'_>) -> Result<(), RowErr
 }
 
 /// Whether frwkPrcSupport rows say that frwkPibIncarnationFullState is supported.
+fn shows_support(rows: &[(Row, usize)]) -> bool {
+    rows.iter().any(|(row, _)| matches!(row, Row::PrcSupport(_)))
+}
+
+fn says_incremental(rows: &[(Row, usize)]) -> bool {
+    let mut incarnations = rows.iter().filter_map(|(row, _)| match row {
+        Row::PibIncarnation(row) => Some(row.full_state),
+        _ => None,
+    });
+    incarnations.next() == Some(false)
+}
+
 fn shows_full_state(rows: &[(Row, usize)]) -> bool {
     let incarnation = Class::PibIncarnation.entry();
     rows.iter().any(|(row, _)| match row {
