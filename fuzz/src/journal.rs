@@ -63,9 +63,11 @@ fn records() -> Vec<Record> {
             boot_id: "a-boot".to_owned(),
             scale: 1,
             offset_millis: -42,
+            policy: None,
         },
         Record::Checkpoint {
             state: Box::new(State::new(machine())),
+            after_failure: false,
         },
     ];
     records.extend((1..12).map(|generation| Record::Raised { term: 1, generation }));

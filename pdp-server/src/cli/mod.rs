@@ -4,6 +4,7 @@
 //! |---|---|
 //! | 0 | done |
 //! | 1 | not done; one line on standard error says why |
+//! | 3 | `replay`: the journal is not what the engine makes of it; standard error says where |
 //! | 2 | the command or the configuration is wrong; the line names file, line, key and what was expected |
 
 // Reading the configuration and talking to a PDP is IO; what is said is made in `table`.
@@ -12,6 +13,7 @@
 mod command;
 mod history;
 mod manual;
+mod replay;
 mod table;
 mod what_if;
 
@@ -159,6 +161,18 @@ enum Subcommands {
         #[command(flatten)]
         consent: Consent,
     },
+    /// Run a journal through the planner again, and see whether it gives the same plans.
+    Replay {
+        /// The journal, of a PDP that runs or of one that does not. Nothing of it is changed.
+        #[arg(value_name = "JOURNAL")]
+        journal: PathBuf,
+        /// The configuration file of the PDP that wrote it: for journals of format 1, which do not say how it planned.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print what completes this program's command lines in a shell.
     Completions {
         /// The shell.
@@ -241,6 +255,11 @@ fn dispatch(command: Subcommands) -> Result<ExitCode> {
             runtime.block_on(io::run(config, Options { clock_scale }))?;
             Ok(ExitCode::SUCCESS)
         }
+        Subcommands::Replay {
+            journal,
+            config,
+            json,
+        } => replay::run(&journal, config.as_deref(), json),
         Subcommands::CheckConfig { config } => {
             let config = read_config(&config)?;
             let keys = io::keys::of(&config)?;

@@ -36,6 +36,7 @@ mod meter;
 mod peer_inputs;
 mod planning;
 mod release;
+pub mod replay;
 mod report;
 mod results;
 mod signals;
@@ -107,6 +108,8 @@ pub struct Engine {
     last_violations: Vec<String>,
     records_since_checkpoint: u64,
     store_failure: Option<String>,
+    /// What was not kept while the journal failed is in the next checkpoint alone.
+    has_hole: bool,
 }
 
 /// How long structural changes are collected before custody is decided anew.
@@ -152,6 +155,7 @@ impl Engine {
             last_violations: Vec::new(),
             records_since_checkpoint: 0,
             store_failure: None,
+            has_hole: false,
             settings,
             state,
         };
@@ -160,6 +164,7 @@ impl Engine {
             boot_id: recovery.boot_id,
             scale: engine.settings.scale,
             offset_millis: recovery.offset_millis,
+            policy: Some(Box::new(engine.settings.policy.clone())),
         });
         engine.resume();
         engine.forget_unwanted();
@@ -358,8 +363,9 @@ impl Engine {
         self.keep_metered();
         self.records_since_checkpoint = 0;
         let state = Box::new(self.state.clone());
+        let after_failure = std::mem::take(&mut self.has_hole);
         self.outputs
-            .push_back(Output::Record(Record::Checkpoint { state }));
+            .push_back(Output::Record(Record::Checkpoint { state, after_failure }));
     }
 
     fn event(&mut self, kind: EventKind, subject: &str, text: String, data: serde_json::Value) {
@@ -388,6 +394,7 @@ impl Engine {
             )
         });
         let cleared = alarm.is_none();
+        self.has_hole = true;
         self.set_alarm("journal", "journal", alarm);
         if cleared {
             // What was not kept is kept now.

@@ -11,6 +11,7 @@ use power_policy::plan::{Plan, Stage, StepKind, Trigger, Verb};
 
 use super::event::EventKind;
 use super::execution::Execution;
+use super::replay::plan_digest;
 use super::slice::{Slice, slices};
 use super::state::{CommandedPair, InForce, Issued, Record, Track};
 use super::wishes::PlanWish;
@@ -360,6 +361,7 @@ impl Engine {
             in_force: Box::new(in_force.clone()),
             snapshot: Box::new(snapshot),
             violations: violations.clone(),
+            digest: Some(plan_digest(&plan)),
         });
         let peps: Vec<Name> = self.peers.keys().cloned().collect();
         for pep in peps {

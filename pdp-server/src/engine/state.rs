@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use power_policy::interruption::Interruption;
-use power_policy::model::{Cause, Name, Phase, Scope, Snapshot};
+use power_policy::model::{Cause, Name, Phase, PowerPolicy, Scope, Snapshot};
 use power_policy::plan::{Plan, StepKind};
 
 use super::contingency::{Case, Contingency, Prepared};
@@ -177,6 +177,9 @@ pub enum Record {
         scale: u32,
         /// What the engine's clock shows minus the scaled clock of the machine.
         offset_millis: i64,
+        /// How it plans, from the file of the site. Journals of format 1 do not have it.
+        #[serde(default)]
+        policy: Option<Box<PowerPolicy>>,
     },
     /// A PEP holds something newer than we knew of: term and generation rise above it.
     Raised {
@@ -284,6 +287,9 @@ pub enum Record {
         snapshot: Box<Snapshot>,
         /// The independent checker's objections.
         violations: Vec<String>,
+        /// SHA-256 over the plan as JSON. Journals of format 1 do not have it.
+        #[serde(default)]
+        digest: Option<Digest>,
     },
     /// A plan is held ready for a case.
     Prepared {
@@ -334,6 +340,9 @@ pub enum Record {
     Checkpoint {
         /// The state.
         state: Box<State>,
+        /// The journal had failed: what happened since is in the state alone.
+        #[serde(default)]
+        after_failure: bool,
     },
 }
 
@@ -490,7 +499,7 @@ impl State {
                 }
             }
             Record::Metered { reserves } => self.metered.clone_from(reserves),
-            Record::Checkpoint { state } => *self = (**state).clone(),
+            Record::Checkpoint { state, .. } => *self = (**state).clone(),
         }
     }
 

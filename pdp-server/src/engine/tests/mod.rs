@@ -12,6 +12,7 @@ use super::*;
 
 mod contingencies;
 mod rack;
+mod replay;
 mod world;
 
 use world::{World, settings};

@@ -24,6 +24,7 @@
 
 mod file;
 mod past;
+mod reading;
 mod sqlite;
 mod store;
 
@@ -37,7 +38,8 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 pub use self::past::read_history;
-pub use self::sqlite::{APPLICATION_ID, FORMAT, Opened, SqliteStore};
+pub use self::reading::JournalFile;
+pub use self::sqlite::{APPLICATION_ID, FORMAT, OLDEST_FORMAT, Opened, SqliteStore};
 pub use self::store::{Batch, LastClock, Recovered, SetAside, Store, StoreError, Stored};
 use crate::engine::state::Record;
 use crate::limits;

@@ -1,6 +1,6 @@
 //! The journal as an SQLite file, in write-ahead mode, each batch one synced transaction.
 //!
-//! # Format 1
+//! # Format 2
 //!
 //! `application_id` is [`APPLICATION_ID`], `user_version` the format. One table, which any SQLite tool reads, also while
 //! the PDP runs:
@@ -14,6 +14,9 @@
 //! | `body` | the record as JSON |
 //! | `digest` | SHA-256 over the other columns: SQLite itself does not notice flipped bits |
 //!
+//! Format 1 has the same table. Its records do not tell the policy of a start, the digest of a plan, whether a checkpoint
+//! closes a hole, or of plans that are held ready.
+//!
 //! What stands before the last `checkpoint` is history: kept up to [`MAX_RECORDS_KEPT`] records and
 //! [`MAX_JOURNAL_OCTETS`], then forgotten, oldest first.
 
@@ -21,11 +24,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use sha2::{Digest, Sha256};
 
 use super::file::{self, Identity, Lock};
-use super::store::{Batch, LastClock, Recovered, SetAside, Store, StoreError, Stored};
+use super::reading::{format_of, last_seq_of, next_seq, read, recover};
+use super::store::{Batch, Recovered, SetAside, Store, StoreError, Stored};
 use crate::config::OnUnreadable;
 use crate::engine::state::Record;
 use crate::limits::{MAX_JOURNAL_OCTETS, MAX_RECORD_OCTETS, MAX_RECORDS_FORGOTTEN_AT_ONCE, MAX_RECORDS_KEPT};
@@ -33,7 +37,9 @@ use crate::limits::{MAX_JOURNAL_OCTETS, MAX_RECORD_OCTETS, MAX_RECORDS_FORGOTTEN
 /// Marks an SQLite file as a journal of this program ("PDPj").
 pub const APPLICATION_ID: u32 = 0x5044_506a;
 /// The format that is written, and the highest that is read.
-pub const FORMAT: i64 = 1;
+pub const FORMAT: i64 = 2;
+/// The lowest format that is read. A file of it is brought up to date with the first batch that is written to it.
+pub const OLDEST_FORMAT: i64 = 1;
 
 /// How long another tool that holds the file is waited for.
 pub(super) const BUSY_PATIENCE: Duration = Duration::from_secs(1);
@@ -61,6 +67,8 @@ pub struct SqliteStore {
     identity: Option<Identity>,
     next_seq: u64,
     bounds: Bounds,
+    /// Format of the file: it is brought up to date with the first batch.
+    format: i64,
     /// SQLite found the file damaged while it was in use.
     is_damaged: bool,
     // Last, so that it is let go of after the connection is closed.
@@ -110,7 +118,7 @@ impl SqliteStore {
     pub fn open(path: &Path, on_unreadable: OnUnreadable) -> Result<Opened, StoreError> {
         let path = file::resolve(path)?;
         let lock = Lock::take(&path)?;
-        let (connection, recovered, set_aside) = open_or_set_aside(&path, on_unreadable)?;
+        let (connection, recovered, format, set_aside) = open_or_set_aside(&path, on_unreadable)?;
         let store = Self {
             identity: Identity::of(&path),
             next_seq: next_seq(&path, &connection)?,
@@ -118,6 +126,7 @@ impl SqliteStore {
             on_unreadable,
             connection,
             bounds: Bounds::default(),
+            format,
             is_damaged: false,
             _lock: lock,
         };
@@ -154,9 +163,10 @@ impl SqliteStore {
         let nothing = Connection::open_in_memory().map_err(fail)?;
         self.identity = None;
         drop(std::mem::replace(&mut self.connection, nothing));
-        let (connection, _, set_aside) = open_or_set_aside(&self.path, self.on_unreadable)?;
+        let (connection, _, format, set_aside) = open_or_set_aside(&self.path, self.on_unreadable)?;
         self.next_seq = next_seq(&self.path, &connection)?;
         self.connection = connection;
+        self.format = format;
         self.identity = Identity::of(&self.path);
         self.is_damaged = false;
         Ok(set_aside)
@@ -198,7 +208,14 @@ impl SqliteStore {
                 seq += 1;
             }
         }
+        if self.format != FORMAT {
+            // Earlier versions must not read what this one writes.
+            transaction
+                .pragma_update(None, "user_version", FORMAT)
+                .map_err(fail)?;
+        }
         transaction.commit().map_err(fail)?;
+        self.format = FORMAT;
         self.next_seq = seq;
         Ok(())
     }
@@ -335,7 +352,7 @@ pub(super) fn column(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn number(row: &rusqlite::Row<'_>) -> rusqlite::Result<u64> {
+pub(super) fn number(row: &rusqlite::Row<'_>) -> rusqlite::Result<u64> {
     row.get::<_, i64>(0).map(|n| u64::try_from(n).unwrap_or(0))
 }
 
@@ -396,19 +413,19 @@ fn is_disk_full(path: &Path) -> bool {
 fn open_or_set_aside(
     path: &Path,
     on_unreadable: OnUnreadable,
-) -> Result<(Connection, Recovered, Option<SetAside>), StoreError> {
+) -> Result<(Connection, Recovered, i64, Option<SetAside>), StoreError> {
     match open_file(path) {
-        Ok((connection, recovered)) => Ok((connection, recovered, None)),
+        Ok((connection, recovered, format)) => Ok((connection, recovered, format, None)),
         Err(error) if error.is_unreadable() && on_unreadable == OnUnreadable::SetAside => {
             let set_aside = file::set_aside(path, &error)?;
-            let (connection, recovered) = open_file(path)?;
-            Ok((connection, recovered, Some(set_aside)))
+            let (connection, recovered, format) = open_file(path)?;
+            Ok((connection, recovered, format, Some(set_aside)))
         }
         Err(error) => Err(error),
     }
 }
 
-fn open_file(path: &Path) -> Result<(Connection, Recovered), StoreError> {
+fn open_file(path: &Path) -> Result<(Connection, Recovered, i64), StoreError> {
     if !file::inspect(path, APPLICATION_ID)? {
         file::create(path, |unfinished| {
             let fail = |e: rusqlite::Error| sqlite_error(path, "making it", &e);
@@ -431,7 +448,7 @@ fn open_file(path: &Path) -> Result<(Connection, Recovered), StoreError> {
 }
 
 /// Opens a file of ours. `is_alone`: without the log's shared index, so that other tools are kept out.
-fn open_existing(path: &Path, is_alone: bool) -> Result<(Connection, Recovered), StoreError> {
+fn open_existing(path: &Path, is_alone: bool) -> Result<(Connection, Recovered, i64), StoreError> {
     let connection = connect(path).map_err(|e| sqlite_error(path, "opening", &e))?;
     if is_alone {
         connection
@@ -439,26 +456,7 @@ fn open_existing(path: &Path, is_alone: bool) -> Result<(Connection, Recovered),
             .map_err(|e| sqlite_error(path, "opening", &e))?;
     }
     // Before anything is changed: a later format may mean anything by what it contains.
-    let found: i64 = connection
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .map_err(|e| sqlite_error(path, "reading its format", &e))?;
-    match found {
-        FORMAT => {}
-        // Earlier formats are brought up to date here, one step a version, once there are any.
-        ..FORMAT => {
-            return Err(StoreError::Corrupt {
-                path: path.to_owned(),
-                detail: format!("its format is {found}, which no version has written"),
-            });
-        }
-        _ => {
-            return Err(StoreError::Newer {
-                path: path.to_owned(),
-                found,
-                known: FORMAT,
-            });
-        }
-    }
+    let format = format_of(path, &connection)?;
     let mode: String = connection
         .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
         .map_err(|e| sqlite_error(path, "opening for writing", &e))?;
@@ -483,7 +481,7 @@ fn open_existing(path: &Path, is_alone: bool) -> Result<(Connection, Recovered),
         .and_then(|_| connection.execute("DELETE FROM probe", []))
         .map_err(|e| sqlite_error(path, "opening for writing", &e))
     {
-        Ok(_) | Err(StoreError::Full { .. }) => Ok((connection, recovered)),
+        Ok(_) | Err(StoreError::Full { .. }) => Ok((connection, recovered, format)),
         Err(error) => Err(error),
     }
 }
@@ -507,129 +505,4 @@ fn quick_check(path: &Path, connection: &Connection) -> Result<(), StoreError> {
         path: path.to_owned(),
         detail: says.replace('\n', " "),
     })
-}
-
-/// Searched from the end in the table itself, where digests are: a damaged index must not hide a record.
-fn last_seq_of(connection: &Connection, kind: &str) -> rusqlite::Result<Option<u64>> {
-    connection
-        .query_row(
-            "SELECT seq FROM record NOT INDEXED WHERE kind = ?1 ORDER BY seq DESC LIMIT 1",
-            [kind],
-            number,
-        )
-        .optional()
-}
-
-fn next_seq(path: &Path, connection: &Connection) -> Result<u64, StoreError> {
-    connection
-        .query_row("SELECT coalesce(max(seq), 0) + 1 FROM record", [], number)
-        .map_err(|e| sqlite_error(path, "reading", &e))
-}
-
-fn recover(path: &Path, connection: &Connection) -> Result<Recovered, StoreError> {
-    let fail = |e: rusqlite::Error| sqlite_error(path, "reading", &e);
-    let checkpoint = last_seq_of(connection, "checkpoint").map_err(fail)?;
-    let from = checkpoint.unwrap_or(1);
-    let stored = read(path, connection, from.saturating_sub(1), usize::MAX)?;
-    let corrupt = |detail: String| StoreError::Corrupt {
-        path: path.to_owned(),
-        detail,
-    };
-    if let Some(first) = stored.first()
-        && first.seq != from
-    {
-        return Err(corrupt(format!(
-            "records {from} to {} are missing",
-            first.seq - 1
-        )));
-    }
-    let started = match last_seq_of(connection, "started").map_err(fail)? {
-        // Numbers begin at 1; a damaged one may be anything.
-        Some(seq) => {
-            let before = seq
-                .checked_sub(1)
-                .ok_or_else(|| corrupt("a record has the number 0".to_owned()))?;
-            read(path, connection, before, 1)?.pop().map(|s| s.record)
-        }
-        None => None,
-    };
-    let clock = match (started, stored.last()) {
-        (
-            Some(Record::Started {
-                boot_id,
-                scale,
-                offset_millis,
-                ..
-            }),
-            Some(last),
-        ) => Some(LastClock {
-            boot_id,
-            scale,
-            offset_millis,
-            engine_millis: last.engine_millis,
-            unix_millis: last.unix_millis,
-        }),
-        (_, None) => None,
-        (_, Some(_)) => return Err(corrupt("no record tells of a start".to_owned())),
-    };
-    Ok(Recovered {
-        records: stored.into_iter().map(|s| s.record).collect(),
-        clock,
-    })
-}
-
-fn read(path: &Path, connection: &Connection, after: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
-    let fail = |e: rusqlite::Error| match &e {
-        // A column that is not of its type, or text that is not UTF-8.
-        rusqlite::Error::InvalidColumnType(..)
-        | rusqlite::Error::Utf8Error(..)
-        | rusqlite::Error::FromSqlConversionFailure(..) => StoreError::Corrupt {
-            path: path.to_owned(),
-            detail: e.to_string(),
-        },
-        _ => sqlite_error(path, "reading", &e),
-    };
-    let mut select = connection
-        .prepare_cached(
-            "SELECT seq, kind, engine_millis, unix_millis, body, digest FROM record \
-             WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-        )
-        .map_err(fail)?;
-    let mut rows = select
-        .query(params![column(after), column(limit as u64)])
-        .map_err(fail)?;
-    let mut stored: Vec<Stored> = Vec::new();
-    while let Some(row) = rows.next().map_err(fail)? {
-        let integer = |i: usize| row.get::<_, i64>(i).map(|n| u64::try_from(n).unwrap_or(0));
-        let text = |i: usize| row.get_ref(i).and_then(|v| Ok(v.as_str()?));
-        let found = Row {
-            seq: integer(0).map_err(fail)?,
-            kind: text(1).map_err(fail)?,
-            engine_millis: integer(2).map_err(fail)?,
-            unix_millis: integer(3).map_err(fail)?,
-            body: text(4).map_err(fail)?,
-        };
-        let corrupt = |detail: String| StoreError::Corrupt {
-            path: path.to_owned(),
-            detail: format!("record {} ({}): {detail}", found.seq, found.kind),
-        };
-        if let Some(before) = stored.last()
-            && before.seq + 1 != found.seq
-        {
-            return Err(corrupt(format!("comes after record {}", before.seq)));
-        }
-        let digest: [u8; 32] = row.get(5).map_err(fail)?;
-        if digest != found.digest() {
-            return Err(corrupt("its contents do not have its digest".to_owned()));
-        }
-        let record: Record =
-            serde_json::from_str(found.body).map_err(|e| corrupt(format!("not understood: {e}")))?;
-        stored.push(Stored {
-            seq: found.seq,
-            engine_millis: found.engine_millis,
-            unix_millis: found.unix_millis,
-            record,
-        });
-    }
-    Ok(stored)
 }

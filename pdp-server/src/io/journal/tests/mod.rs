@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod failing;
+mod formats;
 mod keeping;
 mod opening;
 
@@ -41,6 +42,7 @@ fn started(term: u64) -> Record {
         boot_id: "this-boot".to_owned(),
         scale: 5,
         offset_millis: -42,
+        policy: None,
     }
 }
 
@@ -54,6 +56,7 @@ fn checkpoint(generation: u64) -> Record {
     state.generation = generation;
     Record::Checkpoint {
         state: Box::new(state),
+        after_failure: false,
     }
 }
 

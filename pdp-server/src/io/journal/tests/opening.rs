@@ -60,15 +60,15 @@ fn a_later_format_is_refused_untouched() {
     let (_folder, path) = folder();
     make(&path, vec![started(1)]);
     let other = rusqlite::Connection::open(&path).unwrap();
-    other.execute_batch("PRAGMA user_version = 2;").unwrap();
+    other.execute_batch("PRAGMA user_version = 3;").unwrap();
     other.close().unwrap();
     let error = refuses(&path);
     assert!(
         matches!(
             error,
             StoreError::Newer {
-                found: 2,
-                known: 1,
+                found: 3,
+                known: 2,
                 ..
             }
         ),
