@@ -10,12 +10,13 @@ use serde::Deserialize;
 use crate::api::{Happening, History, HistoryEntry, InterruptionHistory};
 
 /// Kinds of records that are history for people.
-pub const KINDS: [&str; 8] = [
+pub const KINDS: [&str; 9] = [
     "started",
     "interruption_began",
     "interruption_ended",
     "audit",
     "plan",
+    "activated",
     "released",
     "alarm",
     "alarm_cleared",
@@ -44,8 +45,11 @@ enum Told {
         #[serde(default)]
         answer: Option<String>,
     },
+    /// Also one that was held ready, of which nothing was objected to when it was made.
+    #[serde(alias = "activated")]
     Plan {
         in_force: PlanTold,
+        #[serde(default)]
         violations: Vec<String>,
     },
     Released {
