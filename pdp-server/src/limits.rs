@@ -61,6 +61,11 @@ pub const MAX_MEMBERS_A_LINE: usize = 20_000;
 pub const MAX_ACTIVITIES_A_PEP: usize = 65_536;
 /// Results of actions that one PEP may report at one time.
 pub const MAX_RESULTS_A_PEP: usize = 65_536;
+/// Highest term of a plan that a PEP is believed to hold. One start of a PDP uses one, so that none comes near it; numbers
+/// of events begin with the term in their upper 32 bits.
+pub const MAX_BELIEVED_TERM: u64 = 1 << 31;
+/// Highest generation of such a plan. One plan uses one.
+pub const MAX_BELIEVED_GENERATION: u64 = 1 << 62;
 /// PEPs that the cluster state remembers, connected or not.
 pub const MAX_PEPS: usize = 20_000;
 /// Alarms shown in `status`; further ones are counted.

@@ -55,6 +55,16 @@ impl Settings {
     }
 }
 
+/// Who ended a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The PDP: it ends, or serves its PEPs no more, or a newer connection of the same PEP took the place of this one. It
+    /// says nothing about the PEP.
+    Ours,
+    /// The PEP said good-bye, or is not heard or reached any more.
+    Theirs,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
@@ -71,6 +81,8 @@ pub enum Input {
         pep: Name,
         /// Why, in words.
         reason: String,
+        /// By whom.
+        end: End,
     },
     /// What it reports has changed, or is reported for the first time on this connection.
     Facts {

@@ -25,6 +25,7 @@
 mod activation;
 mod ahead;
 mod alarms;
+mod authority;
 mod cluster;
 pub mod contingency;
 mod contract;
@@ -61,7 +62,7 @@ use power_policy::model::{Name, Phase};
 use self::ahead::Ahead;
 use self::alarms::Alarms;
 use self::cluster::{Peer, View};
-pub use self::contract::{Assignment, Checker, Digester, Input, Output, Planner, Recovery, Settings};
+pub use self::contract::{Assignment, Checker, Digester, End, Input, Output, Planner, Recovery, Settings};
 use self::event::{Event, EventKind};
 use self::execution::Execution;
 use self::facts::PepFacts;
@@ -129,7 +130,8 @@ impl Engine {
             state.rebase(recovery.rebase_millis);
         }
         state.machine.configure(config);
-        let term = state.term + 1;
+        // What is raised from outside stays far below the end of both numbers (`authority::is_believable`).
+        let term = state.term.saturating_add(1);
         let mut engine = Self {
             now: now_millis,
             peers: BTreeMap::new(),
@@ -139,7 +141,7 @@ impl Engine {
             meter: Meter::resume(state.metered.clone()),
             alarms: Alarms::default(),
             outputs: VecDeque::new(),
-            next_seq: (term << 32) | 1,
+            next_seq: (term.min(u64::from(u32::MAX)) << 32) | 1,
             view_due: Some(now_millis),
             plan_due: None,
             budget: Budget::new(now_millis),
@@ -230,7 +232,7 @@ impl Engine {
         self.now = self.now.max(now_millis);
         match input {
             Input::Opened { pep, address } => self.opened(pep, address),
-            Input::Closed { pep, reason } => self.closed(&pep, &reason),
+            Input::Closed { pep, reason, end } => self.closed(&pep, &reason, end),
             Input::Facts { pep, facts } => self.facts(&pep, facts),
             Input::Synchronised { pep } => {
                 if let Some(peer) = self.peers.get_mut(&pep) {

@@ -6,9 +6,9 @@ use power_policy::interruption::Signal;
 use power_policy::model::{Mains, Name, Phase};
 
 use super::event::EventKind;
-use super::facts::{self, PepFacts, Readings};
+use super::facts::{self, Held, PepFacts, Readings};
 use super::state::Record;
-use super::{Engine, SETTLE_MILLIS};
+use super::{End, Engine, SETTLE_MILLIS, authority};
 use crate::limits;
 
 impl Engine {
@@ -32,7 +32,7 @@ impl Engine {
         peer.acknowledged = 0;
     }
 
-    pub(super) fn closed(&mut self, pep: &Name, reason: &str) {
+    pub(super) fn closed(&mut self, pep: &Name, reason: &str, _end: End) {
         let Some(peer) = self.peers.get_mut(pep).filter(|p| p.connected) else {
             return;
         };
@@ -67,6 +67,10 @@ impl Engine {
         };
         let first = !peer.reported;
         let before = peer.facts.clone();
+        let facts = self.without_incredible(pep, facts);
+        let Some(peer) = self.peers.get_mut(pep) else {
+            return;
+        };
         peer.awaited_until = None;
         peer.take_facts(now, Arc::clone(&facts));
         self.index_activities(pep, before.as_deref(), Some(&facts));
@@ -122,6 +126,24 @@ impl Engine {
             self.joined(pep, &facts);
         }
         self.results(pep, &facts);
+    }
+
+    /// What a PEP reports, without a plan that no PDP can have made: it counts as one that holds none and carries nothing
+    /// out, because it refuses whatever it is sent.
+    fn without_incredible(&mut self, pep: &Name, mut facts: Arc<PepFacts>) -> Arc<PepFacts> {
+        let incredible = !authority::is_believable(&facts.held);
+        let text = incredible.then(|| {
+            format!(
+                "{pep} holds a plan of term {} generation {}, which no PDP has made: it is planned around until its state is \
+                 set aside",
+                facts.held.term, facts.held.generation
+            )
+        });
+        self.set_alarm(&format!("held {pep}"), pep.as_str(), text);
+        if incredible {
+            Arc::make_mut(&mut facts).held = Held::default();
+        }
+        facts
     }
 
     pub(super) fn readings(&mut self, pep: &Name, readings: &Readings) {

@@ -325,7 +325,7 @@ impl Engine {
     }
 
     fn put_in_force(&mut self, snapshot: Snapshot, plan: Plan, violations: Vec<String>, reason: &str) {
-        let generation = self.state.generation + 1;
+        let generation = self.state.generation.saturating_add(1);
         self.keep_outstanding_diverts();
         self.keep_metered();
         let (mut by_pep, orphans) = slices(&snapshot, &plan);

@@ -14,7 +14,7 @@ use super::contingency::{ContextEvent, Contingencies};
 use crate::config::PeerPolicy;
 use crate::engine::contingency::PlanAhead;
 use crate::engine::state::Record;
-use crate::engine::{Assignment, Engine, Input, Output};
+use crate::engine::{Assignment, End, Engine, Input, Output};
 use crate::host::{
     Asked, ClientTypeModule, ConnectionId, Deleted, Hosting, Opening, Reported, Terms, Verdict,
 };
@@ -199,7 +199,8 @@ impl ClientTypeModule for Power {
                 context => *context = None,
             }
             let reason = cause.to_string();
-            self.tell(hosting, Input::Closed { pep, reason });
+            let end = End::Theirs;
+            self.tell(hosting, Input::Closed { pep, reason, end });
         }
     }
 

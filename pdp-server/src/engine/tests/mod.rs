@@ -11,6 +11,7 @@ use super::fixture::*;
 use super::*;
 
 mod contingencies;
+mod hostile;
 mod rack;
 mod replay;
 mod world;

@@ -134,11 +134,42 @@ impl World {
     }
 
     pub(super) fn disconnect(&mut self, pep: &Name) {
+        self.close(pep, End::Theirs);
+    }
+
+    pub(super) fn close(&mut self, pep: &Name, end: End) {
         self.connected.remove(pep);
         self.give(Input::Closed {
             pep: pep.clone(),
             reason: "the connection ended".to_owned(),
+            end,
         });
+    }
+
+    /// A PEP that is none of the agents: it says what it likes, and does nothing.
+    pub(super) fn stranger(&mut self, pep: &str, facts: PepFacts) {
+        self.far.insert(name(pep));
+        let address = "127.0.0.1:2".to_owned();
+        let pep = name(pep);
+        self.give(Input::Opened {
+            pep: pep.clone(),
+            address,
+        });
+        self.says(&pep, facts);
+        self.give(Input::Synchronised { pep });
+    }
+
+    /// What a stranger reports.
+    pub(super) fn says(&mut self, pep: &Name, facts: PepFacts) {
+        self.give(Input::Facts {
+            pep: pep.clone(),
+            facts: Arc::new(facts),
+        });
+    }
+
+    /// Alarms that are up, in words.
+    pub(super) fn alarms(&self) -> Vec<String> {
+        self.engine.alarms.0.values().map(|a| a.text.clone()).collect()
     }
 
     pub(super) fn report(&mut self, pep: &Name) {

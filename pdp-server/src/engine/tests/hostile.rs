@@ -1,0 +1,149 @@
+//! PEPs that say what is not theirs to say, or what cannot be, or nothing; and ends of connections that say nothing.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use power_policy::grouping::Glob;
+use power_policy::interruption::Witness;
+use power_policy::model::{Mains, Powered};
+use power_policy::plan::{HostState, StepKind, Verb};
+
+use super::super::execution::StepState;
+use super::super::facts::{DomainFact, Held, Outcome, PepFacts, Role, ServerFact};
+use super::super::fixture::*;
+use super::super::slice::{StepClass, StepKey};
+use super::super::*;
+use super::two_nodes;
+use super::world::{World, settings};
+use crate::config::PeerRule;
+
+fn holds(term: u64, generation: u64) -> PepFacts {
+    PepFacts {
+        held: Held {
+            term,
+            generation,
+            digest: Some([9; 32]),
+            armed: true,
+            ..Held::default()
+        },
+        ..PepFacts::default()
+    }
+}
+
+fn seen(server_name: &str, powered: Powered) -> ServerFact {
+    ServerFact {
+        role: Role::Witness,
+        powered,
+        ..server(server_name)
+    }
+}
+
+fn powered(w: &World, server: &str) -> Powered {
+    let status = w.engine.status();
+    status.servers.iter().find(|s| s.name == server).unwrap().powered
+}
+
+fn rule(pep: &str, servers: &[&str]) -> PeerRule {
+    PeerRule {
+        name: Glob::new(pep).unwrap(),
+        armed: true,
+        servers: Some(servers.iter().map(|s| Glob::new(s).unwrap()).collect()),
+        reserves: None,
+        lines: None,
+    }
+}
+
+#[test]
+fn a_plan_that_no_pdp_can_have_made_does_not_raise_the_term_nor_the_generation() {
+    for (term, generation) in [(1, u64::MAX), (u64::MAX, 1), (1 << 40, 5), (3, 1 << 63)] {
+        let mut w = World::new(settings(), two_nodes());
+        w.pass(5_000);
+        let (before, _) = w.engine.version();
+        w.stranger("mallory", holds(term, generation));
+        w.pass(5_000);
+        let (after, generations) = w.engine.version();
+        assert_eq!(after, before, "term {term}");
+        assert!(generations < 1_000, "generation {generations}");
+        let alarms = w.alarms();
+        assert!(alarms.iter().any(|a| a.contains("mallory")), "{alarms:?}");
+        w.mains(Mains::Absent);
+        w.pass(60_000);
+        assert!(!w.runs("batch-b") && w.runs("db"), "{}", w.log());
+        // When it holds what can be, nobody has to look after it any more.
+        let mallory = name("mallory");
+        w.give(Input::Closed {
+            pep: mallory,
+            reason: String::new(),
+            end: End::Theirs,
+        });
+        w.stranger("mallory", holds(0, 0));
+        let alarms = w.alarms();
+        assert!(!alarms.iter().any(|a| a.contains("mallory holds")), "{alarms:?}");
+    }
+}
+
+fn host_off(server: &str) -> StepKind {
+    StepKind::Host {
+        server: name(server),
+        state: HostState::Off,
+    }
+}
+
+fn stop(activity: &str, server: &str) -> StepKind {
+    StepKind::Activity {
+        activity: name(activity),
+        server: name(server),
+        verb: Verb::Stop,
+        peer: None,
+        milliwatts: 0,
+    }
+}
+
+/// A step of the plan in force that is released, if it has a deadline.
+fn step(w: &mut World, pep: &str, kind: StepKind, within: Option<u64>) -> usize {
+    let deadline = within.map(|millis| w.now + millis);
+    let steps = &mut w.engine.execution.steps;
+    steps.push(StepState {
+        pep: name(pep),
+        key: StepKey {
+            class: StepClass::of(&kind),
+            instance: 1_000 + u32::try_from(steps.len()).unwrap(),
+        },
+        order: 0,
+        kind,
+        outcome: None,
+        deadline,
+        moves_until: None,
+        settled: false,
+    });
+    steps.len() - 1
+}
+
+/// One PEP in a rack that speaks for two servers.
+fn rack() -> World {
+    let mut settings = settings();
+    settings.peers.rules = vec![rule("r", &["s1", "s2"])];
+    let mut facts = node("s1", "feed", &[("one", "bronze")]);
+    let other = node("s2", "feed", &[("two", "bronze")]);
+    facts.servers.extend(other.servers);
+    facts.inlets.extend(other.inlets);
+    facts.reserves.extend(other.reserves);
+    facts.supplies.extend(other.supplies);
+    facts.activities.extend(other.activities);
+    let mut w = World::new(settings, vec![FakePep::new("r", facts)]);
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    w
+}
+
+fn domains(first: usize, count: usize, witness: Witness) -> PepFacts {
+    let mut facts = PepFacts::default();
+    facts.domains = (first..first + count)
+        .map(|n| DomainFact {
+            name: name(&format!("mallory-{n}")),
+            mains: Mains::Absent,
+            witness,
+            age_millis: 0,
+        })
+        .collect();
+    facts
+}
