@@ -49,8 +49,12 @@ impl Engine {
         news
     }
 
-    /// When the plan in force is to be looked at again.
+    /// When the plan in force is to be looked at again; none while something else has to come first, which asks for its own
+    /// time.
     pub(super) fn next_check(&self) -> Option<u64> {
+        if self.is_check_put_off() {
+            return None;
+        }
         let in_force = self.state.in_force.as_ref()?;
         let period = match self.phase() {
             Phase::MainsGood => return None,
@@ -84,7 +88,7 @@ impl Engine {
     /// Asks for a plan where time or a charge that is not as forecast asks for one. While steps are outstanding the
     /// plan in force goes on: its own results and limits are looked after anyway.
     pub(super) fn check_plan(&mut self) {
-        if self.plan_due.is_some() || self.execution.is_busy() || self.is_stage_ready() {
+        if self.is_check_put_off() {
             return;
         }
         if self.next_check().is_some_and(|t| t <= self.now) {
@@ -98,6 +102,11 @@ impl Engine {
         if let Some(reserve) = self.deviating_reserve() {
             self.want_plan(0, &format!("the charge of {reserve} is not as forecast"));
         }
+    }
+
+    /// Whether a plan is asked for already, or the plan in force is being carried out.
+    fn is_check_put_off(&self) -> bool {
+        self.plan_due.is_some() || self.execution.is_busy() || self.is_stage_ready()
     }
 
     fn deviating_reserve(&self) -> Option<Name> {

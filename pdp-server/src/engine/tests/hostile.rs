@@ -81,6 +81,32 @@ fn a_plan_that_no_pdp_can_have_made_does_not_raise_the_term_nor_the_generation()
     }
 }
 
+#[test]
+fn while_a_step_takes_long_the_engine_does_not_ask_to_be_called_at_once() {
+    let mut peps = two_nodes();
+    for p in &mut peps {
+        p.slow = true;
+        for a in &mut p.facts.activities {
+            a.stop_millis = 200_000;
+        }
+    }
+    let mut w = World::new(settings(), peps);
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    for _ in 0..12 {
+        w.pass(10_000);
+        w.give(Input::Tick);
+        let next = w.engine.poll_timeout();
+        assert!(
+            next.is_none_or(|t| t > w.now),
+            "{next:?} at {}\n{}",
+            w.now,
+            w.log()
+        );
+    }
+    assert!(w.engine.execution.is_busy(), "{}", w.log());
+}
+
 fn host_off(server: &str) -> StepKind {
     StepKind::Host {
         server: name(server),

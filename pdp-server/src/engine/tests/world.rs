@@ -337,7 +337,13 @@ impl World {
     pub(super) fn pass(&mut self, millis: u64) {
         let end = self.now + millis;
         while self.now < end {
-            let next = self.engine.poll_timeout().unwrap_or(end).max(self.now + 1);
+            let next = self.engine.poll_timeout().unwrap_or(end);
+            assert!(
+                next > self.now,
+                "at {} the engine asks for {next}, which it has just been given\n{}",
+                self.now,
+                self.log()
+            );
             let reading = (self.now / 10_000 + 1) * 10_000;
             self.now = next.min(end).min(reading);
             if self.now.is_multiple_of(10_000) {
