@@ -298,6 +298,19 @@ impl CertificateNames {
             _ => false,
         }
     }
+
+    /// Whether it is this PEP's ([`Self::is_of`]) by the spelling of its PEPID, octet by octet; an address as it is written by
+    /// RFC 5952. A PEPID is compared octet by octet wherever else it counts, so that one certificate must not be good for
+    /// each of the spellings that a dNSName has.
+    #[must_use]
+    pub fn spells(&self, pep_id: &PepId) -> bool {
+        let text = pep_id.as_str();
+        self.is_of(pep_id)
+            && match text.parse::<std::net::IpAddr>() {
+                Ok(address) => address.to_string() == text,
+                Err(_) => self.dns.iter().any(|dns| dns == text),
+            }
+    }
 }
 
 impl fmt::Display for CertificateNames {

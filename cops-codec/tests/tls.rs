@@ -385,6 +385,9 @@ fn t_7_1_02_a_pepid_is_a_name_in_the_certificate_and_no_pattern() {
     for pep in ["node7", "NODE7", "node8.example", "192.0.2.7"] {
         assert!(is_of(&two, pep), "{pep}");
     }
+    let spells = |pep: &str| two.spells(&PepId::new(pep).unwrap());
+    assert!(["node7", "node8.example", "192.0.2.7"].into_iter().all(spells));
+    assert!(!spells("NODE7") && !spells("node9") && !spells("192.0.2.8"));
     for pep in [
         "node9",
         "node8",

@@ -466,7 +466,8 @@ impl Host {
                     return;
                 };
                 let address = connection.address;
-                if let Some(names) = connection.names.as_ref().filter(|names| !names.is_of(&pep_id)) {
+                // Another spelling would be a PEP of its own to all that counts PEPs by their names.
+                if let Some(names) = connection.names.as_ref().filter(|names| !names.spells(&pep_id)) {
                     self.refused.push_back(format!(
                         "{address} says that it is {pep_id}, and its certificate is for {names}"
                     ));
