@@ -1,15 +1,13 @@
 //! The PEPs, and whose figures count for what (custody).
 //!
-//! A PEP may report as custodian only servers that its rule lists (without a rule: the one named as its PEPID), and be
-//! custodian of reserves and lines that the rule lists (without one: any that no other PEP holds). Two custodians of
-//! one name are a contest: the thing is armed for nobody until it is resolved, and an alarm says so.
+//! Who may claim what is [`authority`](super::authority)'s. Two custodians with the same right to one name are a contest: the thing is armed for nobody until it is resolved, and an alarm says so.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use power_policy::grouping::Glob;
 use power_policy::model::Name;
 
+use super::authority::{Right, right_to_line, right_to_reserve, right_to_server};
 use super::facts::{PepFacts, Readings, Role};
 use crate::config::PeerPolicy;
 
@@ -131,25 +129,6 @@ pub(super) struct View {
     pub(super) objections: Vec<(String, String)>,
 }
 
-/// How good a claim is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Right {
-    /// The site's file does not allow it.
-    None,
-    /// By default: nobody is named for the thing.
-    Default,
-    /// The site's file names it.
-    Listed,
-}
-
-fn listed(globs: Option<&Vec<Glob>>, name: &Name, by_default: bool) -> Right {
-    match globs {
-        Some(globs) if globs.iter().any(|g| g.matches(name.as_str())) => Right::Listed,
-        None if by_default => Right::Default,
-        _ => Right::None,
-    }
-}
-
 /// Decides custody over all that is reported. `before` breaks ties: who had it keeps it.
 pub(super) fn resolve<'a>(
     peers: impl Iterator<Item = (&'a Name, &'a PepFacts)>,
@@ -161,20 +140,19 @@ pub(super) fn resolve<'a>(
     let mut reserves = Claims::new();
     let mut lines = Claims::new();
     for (pep, facts) in peers {
-        let rule = policy.rule(pep);
         let claim = |claims: &mut Claims, name: &Name, right: Right| {
             claims.entry(name.clone()).or_default().push((right, pep.clone()));
         };
         for s in facts.servers.iter().filter(|s| s.role == Role::Custodian) {
-            let right = listed(rule.and_then(|r| r.servers.as_ref()), &s.name, s.name == *pep);
+            let right = right_to_server(policy, pep, &s.name);
             claim(&mut servers, &s.name, right);
         }
         for r in facts.reserves.iter().filter(|r| r.role == Role::Custodian) {
-            let right = listed(rule.and_then(|r| r.reserves.as_ref()), &r.name, true);
+            let right = right_to_reserve(policy, pep, &r.name);
             claim(&mut reserves, &r.name, right);
         }
         for l in facts.lines.iter().filter(|l| l.role == Role::Custodian) {
-            let right = listed(rule.and_then(|r| r.lines.as_ref()), &l.name, true);
+            let right = right_to_line(policy, pep, &l.name);
             claim(&mut lines, &l.name, right);
         }
     }
@@ -229,6 +207,8 @@ pub(super) fn resolve<'a>(
 
 #[cfg(test)]
 mod tests {
+    use power_policy::grouping::Glob;
+
     use super::super::fixture;
     use super::*;
     use crate::config::PeerRule;

@@ -10,6 +10,7 @@ use power_policy::model::{
     Reserve, ReserveId, ReserveState, Server, ServerId, Snapshot,
 };
 
+use super::authority::{may_see_off, may_supply};
 use super::cluster::{Charge, Custody, Peer, View};
 use super::facts::{ActivityFact, LineFact, MemberFact, PepFacts, ReserveFact, Role, ServerFact};
 use super::state::State;
@@ -29,8 +30,8 @@ pub(super) struct Sources<'a> {
     pub(super) simulated_only: bool,
     /// Everything is taken as armed on both sides, to see what would be done.
     pub(super) as_if_armed: bool,
-    /// Servers that a witness sees off, found at the first question.
-    pub(super) seen_off: OnceCell<BTreeSet<Name>>,
+    /// Servers that witnesses see off, and who they are; found at the first question.
+    pub(super) seen_off: OnceCell<BTreeMap<Name, Vec<Name>>>,
 }
 
 /// What is powered through whom, to tell which hosts must not be switched off.
@@ -112,23 +113,29 @@ impl<'a> Sources<'a> {
     }
 
     /// Whether a server has power. Only what somebody knows counts: its own PEP, the plan that switched it off, a
-    /// witness that sees it off.
+    /// witness that may say so and sees it off.
     pub(super) fn powered(&self, server: &Name, custody: &Custody, fact: &ServerFact) -> Powered {
         if self.is_reachable(&custody.pep) {
             // A rack PEP reports servers that are off, too.
             return fact.powered;
         }
         let seen_off = self.seen_off.get_or_init(|| {
-            self.peers
-                .values()
-                .filter(|p| p.connected)
-                .filter_map(|p| p.facts.as_deref())
-                .flat_map(|f| &f.servers)
-                .filter(|s| s.role == Role::Witness && s.powered.is_off())
-                .map(|s| s.name.clone())
-                .collect()
+            let mut by_server: BTreeMap<Name, Vec<Name>> = BTreeMap::new();
+            for (pep, peer) in self.peers.iter().filter(|(_, p)| p.connected) {
+                let seen = peer.facts.as_deref().map_or(&[][..], |f| &f.servers);
+                for s in seen
+                    .iter()
+                    .filter(|s| s.role == Role::Witness && s.powered.is_off())
+                {
+                    by_server.entry(s.name.clone()).or_default().push(pep.clone());
+                }
+            }
+            by_server
         });
-        if seen_off.contains(server) {
+        let is_seen_off = seen_off
+            .get(server)
+            .is_some_and(|peps| peps.iter().any(|pep| may_see_off(self.rules, pep, fact)));
+        if is_seen_off {
             Powered::OffSeen
         } else if self.state.off.contains_key(server) {
             Powered::OffCommanded
@@ -317,13 +324,7 @@ impl<'a> Sources<'a> {
         let mut feeds: BTreeMap<&Name, BTreeSet<ServerId>> = BTreeMap::new();
         for (pep, peer) in self.peers {
             for s in peer.facts.as_deref().map_or(&[][..], |f| &f.supplies) {
-                let speaks = [
-                    self.view.reserves.get(&s.reserve),
-                    self.view.servers.get(&s.server),
-                ]
-                .into_iter()
-                .flatten()
-                .any(|c| c.pep == *pep);
+                let speaks = may_supply(self.view, pep, s);
                 if let Some(server) = servers.of(&s.server).filter(|_| speaks) {
                     feeds.entry(&s.reserve).or_default().insert(ServerId(server));
                 }

@@ -107,6 +107,39 @@ fn while_a_step_takes_long_the_engine_does_not_ask_to_be_called_at_once() {
     assert!(w.engine.execution.is_busy(), "{}", w.log());
 }
 
+#[test]
+fn a_server_is_off_by_the_word_of_whom_the_site_trusts_with_it_alone() {
+    let mut w = World::new(settings(), two_nodes());
+    w.pass(5_000);
+    let mut facts = PepFacts::default();
+    facts.servers = vec![seen("a", Powered::OffSeen), seen("b", Powered::OffSeen)];
+    w.stranger("mallory", facts.clone());
+    w.disconnect(&name("a"));
+    w.pass(1_000);
+    assert_eq!(powered(&w, "a"), Powered::Unreachable);
+
+    let mut trusting = settings();
+    trusting.peers.rules = vec![rule("watch", &["a"])];
+    let mut w = World::new(trusting, two_nodes());
+    w.pass(5_000);
+    w.stranger("watch", facts.clone());
+    w.disconnect(&name("a"));
+    w.disconnect(&name("b"));
+    w.pass(1_000);
+    assert_eq!(powered(&w, "a"), Powered::OffSeen, "it is listed for a");
+    assert_eq!(powered(&w, "b"), Powered::Unreachable, "and not for b");
+
+    // Who starts a server sees whether it has power.
+    let mut peps = two_nodes();
+    peps[0].facts.servers[0].starter = Some(name("switch"));
+    let mut w = World::new(settings(), peps);
+    w.pass(5_000);
+    w.stranger("switch", facts);
+    w.disconnect(&name("a"));
+    w.pass(1_000);
+    assert_eq!(powered(&w, "a"), Powered::OffSeen);
+}
+
 fn host_off(server: &str) -> StepKind {
     StepKind::Host {
         server: name(server),
