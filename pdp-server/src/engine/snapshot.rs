@@ -207,13 +207,11 @@ impl<'a> Sources<'a> {
         for (name, custody) in &self.view.reserves {
             custodians.reserves.entry(&custody.pep).or_default().push(name);
         }
-        for s in self
-            .peers
-            .values()
-            .filter_map(|p| p.facts.as_deref())
-            .flat_map(|f| &f.supplies)
-        {
-            custodians.supplies.entry(&s.reserve).or_default().push(&s.server);
+        for (pep, peer) in self.peers {
+            let supplies = peer.facts.as_deref().map_or(&[][..], |f| &f.supplies);
+            for s in supplies.iter().filter(|s| may_supply(self.view, pep, s)) {
+                custodians.supplies.entry(&s.reserve).or_default().push(&s.server);
+            }
         }
         custodians
     }

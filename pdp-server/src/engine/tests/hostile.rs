@@ -8,7 +8,7 @@ use power_policy::model::{Mains, Powered};
 use power_policy::plan::{HostState, StepKind, Verb};
 
 use super::super::execution::StepState;
-use super::super::facts::{DomainFact, Held, Outcome, PepFacts, Role, ServerFact};
+use super::super::facts::{DomainFact, Held, Outcome, PepFacts, Role, ServerFact, SupplyFact};
 use super::super::fixture::*;
 use super::super::slice::{StepClass, StepKey};
 use super::super::*;
@@ -205,4 +205,26 @@ fn domains(first: usize, count: usize, witness: Witness) -> PepFacts {
         })
         .collect();
     facts
+}
+
+#[test]
+fn what_a_stranger_says_of_a_reserve_keeps_no_host_from_being_switched_off() {
+    let c = node("c", "feed", &[("batch-c", "bronze")]);
+    let mut w = World::new(settings(), vec![FakePep::new("c", c)]);
+    w.pass(5_000);
+    let in_use = |w: &World| w.engine.sources().snapshot().servers[0].custodian_in_use;
+    assert!(!in_use(&w));
+    let mut facts = PepFacts::default();
+    facts.supplies = vec![SupplyFact {
+        reserve: name("ups-c"),
+        server: name("elsewhere"),
+    }];
+    w.stranger("mallory", facts.clone());
+    w.pass(1_000);
+    assert!(!in_use(&w), "it is the custodian of neither");
+    let own = &mut w.peps.get_mut(&name("c")).unwrap().facts;
+    own.supplies.extend(facts.supplies);
+    w.report(&name("c"));
+    w.pass(1_000);
+    assert!(in_use(&w), "the custodian's own word counts");
 }
