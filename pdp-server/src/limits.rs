@@ -61,6 +61,10 @@ pub const MAX_MEMBERS_A_LINE: usize = 20_000;
 pub const MAX_ACTIVITIES_A_PEP: usize = 65_536;
 /// Results of actions that one PEP may report at one time.
 pub const MAX_RESULTS_A_PEP: usize = 65_536;
+/// Longest that a released step is waited for, by what its custodian says, on the engine's clock: a stop, a boot or a move.
+pub const MAX_STEP_MILLIS: u64 = 15 * 60 * 1000;
+/// The same for a line, which is to switch in a moment: no plan is made while one may be moving.
+pub const MAX_LINE_STEP_MILLIS: u64 = 60 * 1000;
 /// Highest term of a plan that a PEP is believed to hold. One start of a PDP uses one, so that none comes near it; numbers
 /// of events begin with the term in their upper 32 bits.
 pub const MAX_BELIEVED_TERM: u64 = 1 << 31;

@@ -9,6 +9,7 @@ use super::Engine;
 use super::facts::Outcome;
 use super::slice::StepKey;
 use super::state::{CommandedPair, InForce, Issued, Record, Track};
+use crate::limits::{MAX_LINE_STEP_MILLIS, MAX_STEP_MILLIS};
 
 /// A central step of the plan in force.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,38 +119,54 @@ fn is_awaited(kind: &StepKind) -> bool {
 }
 
 impl Engine {
-    /// How long a step may take by what its agent says, twice, and the way there and back.
+    /// How long a step may take by what its custodian says, within bounds, twice, and the way there and back.
     pub(super) fn limit_millis(&self, kind: &StepKind) -> u64 {
         let slack = self.settings.slack_millis();
-        let own = match kind {
-            StepKind::Activity { activity, verb, .. } => {
+        let most = match kind {
+            StepKind::Divert { .. } => MAX_LINE_STEP_MILLIS,
+            _ => MAX_STEP_MILLIS,
+        };
+        self.told_millis(kind)
+            .min(most)
+            .saturating_mul(2)
+            .saturating_add(slack)
+    }
+
+    /// How long a step takes by what the custodian of the thing says.
+    fn told_millis(&self, kind: &StepKind) -> u64 {
+        match kind {
+            StepKind::Activity {
+                activity,
+                server,
+                verb,
+                peer,
+                ..
+            } => {
                 let rows = self.rows_of(activity);
-                let of = |f: &dyn Fn(&super::facts::ActivityFact) -> u64| {
-                    rows.iter().map(|r| f(r)).max().unwrap_or(0)
-                };
+                // Both ends of a move say how long it takes.
+                let ends = rows
+                    .iter()
+                    .filter(|r| r.server == *server || Some(&r.server) == peer.as_ref());
+                let own = rows.iter().find(|r| r.server == *server);
                 match verb {
-                    Verb::Stop | Verb::MoveOut => of(&|r| r.stop_millis),
-                    Verb::Start | Verb::TakeIn => {
-                        of(&|r| r.move_millis.max(r.stop_millis)).saturating_add(15_000)
-                    }
                     Verb::Run | Verb::Cap => 0,
+                    Verb::Stop | Verb::MoveOut => own.map_or(0, |r| r.stop_millis),
+                    Verb::Start | Verb::TakeIn => ends
+                        .map(|r| r.move_millis.max(r.stop_millis))
+                        .max()
+                        .unwrap_or(0)
+                        .saturating_add(15_000),
                 }
             }
-            StepKind::Divert { line, .. } => self
-                .peers
-                .values()
-                .filter_map(|p| p.facts.as_deref())
-                .flat_map(|f| &f.lines)
-                .find(|l| l.name == *line)
-                .map_or(0, |l| l.switch_millis),
+            StepKind::Divert { line, .. } => {
+                let custody = self.view.lines.get(line);
+                let fact = custody.and_then(|custody| self.sources().line_fact(line, custody));
+                fact.map_or(0, |l| l.switch_millis)
+            }
             StepKind::Intake { .. } => 0,
             StepKind::Host { server, state } => {
-                let fact = self
-                    .peers
-                    .values()
-                    .filter_map(|p| p.facts.as_deref())
-                    .flat_map(|f| &f.servers)
-                    .find(|s| s.name == *server && s.role == super::facts::Role::Custodian);
+                let custody = self.view.servers.get(server);
+                let fact = custody.and_then(|custody| self.sources().server_fact(server, custody));
                 match state {
                     // It may have to end a halt first.
                     HostState::On => fact
@@ -159,8 +176,7 @@ impl Engine {
                     HostState::Standby => 0,
                 }
             }
-        };
-        own.saturating_mul(2).saturating_add(slack)
+        }
     }
 
     /// A stage has been released: its steps are awaited from now on.

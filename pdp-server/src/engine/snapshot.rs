@@ -81,7 +81,7 @@ impl<'a> Sources<'a> {
         self.peers.get(pep)?.facts.as_deref()
     }
 
-    fn server_fact(&self, name: &Name, custody: &Custody) -> Option<&'a ServerFact> {
+    pub(super) fn server_fact(&self, name: &Name, custody: &Custody) -> Option<&'a ServerFact> {
         let custodian = |s: &&ServerFact| s.name == *name && s.role == Role::Custodian;
         self.facts(&custody.pep)?.servers.iter().find(custodian)
     }
@@ -91,7 +91,7 @@ impl<'a> Sources<'a> {
         self.facts(&custody.pep)?.reserves.iter().find(custodian)
     }
 
-    fn line_fact(&self, name: &Name, custody: &Custody) -> Option<&'a LineFact> {
+    pub(super) fn line_fact(&self, name: &Name, custody: &Custody) -> Option<&'a LineFact> {
         let custodian = |l: &&LineFact| l.name == *name && l.role == Role::Custodian;
         self.facts(&custody.pep)?.lines.iter().find(custodian)
     }

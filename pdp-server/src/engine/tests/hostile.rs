@@ -140,6 +140,58 @@ fn a_server_is_off_by_the_word_of_whom_the_site_trusts_with_it_alone() {
     assert_eq!(powered(&w, "a"), Powered::OffSeen);
 }
 
+#[test]
+fn only_the_custodian_says_how_long_a_step_takes_and_not_beyond_reason() {
+    let mut peps = two_nodes();
+    peps[1].slow = true;
+    let mut w = World::new(settings(), peps);
+    let mut facts = PepFacts::default();
+    let mut tie = line("tie", &["ups-a", "ups-b"], &["a", "b"]);
+    tie.role = Role::Witness;
+    tie.switch_millis = u64::from(u32::MAX);
+    facts.lines = vec![tie];
+    let mut stays = server("b");
+    stays.boot_millis = u64::from(u32::MAX);
+    stays.halt_millis = u64::from(u32::MAX);
+    facts.servers = vec![server("aaa"), stays];
+    let mut batch = activity("batch-b", "aaa", "bronze");
+    batch.state = None;
+    batch.stop_millis = u64::from(u32::MAX);
+    facts.activities = vec![batch];
+    w.stranger("aaa", facts);
+    w.pass(5_000);
+    let (divert, stop) = (
+        StepKind::Divert {
+            line: name("tie"),
+            reserve: name("ups-a"),
+            server: name("b"),
+            milliwatts: 1,
+        },
+        stop("batch-b", "b"),
+    );
+    for kind in [divert, stop, host_off("b")] {
+        let limit = w.engine.limit_millis(&kind);
+        assert!(limit <= 60_000, "{kind}: {limit} ms");
+    }
+    // The custodian itself is not believed without a bound.
+    for a in &mut w.peps.get_mut(&name("b")).unwrap().facts.activities {
+        a.stop_millis = u64::from(u32::MAX);
+    }
+    w.peps.get_mut(&name("b")).unwrap().facts.lines[0].switch_millis = u64::from(u32::MAX);
+    w.report(&name("b"));
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    w.pass(120_000);
+    assert!(w.engine.lines_move_until().is_none_or(|t| t < w.now + 130_000));
+    w.pass(2_000_000);
+    let failed = w.kinds(EventKind::ActionFailed);
+    assert!(
+        failed.iter().any(|e| e.text.contains("did not end in time")),
+        "{}",
+        w.log()
+    );
+}
+
 fn host_off(server: &str) -> StepKind {
     StepKind::Host {
         server: name(server),
