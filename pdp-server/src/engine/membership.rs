@@ -2,6 +2,7 @@
 
 use power_policy::model::{Name, Phase};
 
+use super::authority::{Right, right_to_server};
 use super::cluster::{self, Peer};
 use super::event::EventKind;
 use super::state::Record;
@@ -35,17 +36,28 @@ impl Engine {
         }
     }
 
-    /// Servers of which a PEP is the custodian.
+    /// Servers that a PEP speaks for: as their custodian, by a claim that counts.
     pub(super) fn servers_of(&self, pep: &Name) -> Vec<Name> {
         let Some(facts) = self.peers.get(pep).and_then(|p| p.facts.as_deref()) else {
             return Vec::new();
         };
+        let counts = |server: &Name| match self.view.servers.get(server) {
+            Some(custody) => custody.pep == *pep,
+            // Custody is decided a moment after the first report.
+            None => right_to_server(&self.settings.peers, pep, server) != Right::None,
+        };
         facts
             .servers
             .iter()
-            .filter(|s| s.role == facts::Role::Custodian)
+            .filter(|s| s.role == facts::Role::Custodian && counts(&s.name))
             .map(|s| s.name.clone())
             .collect()
+    }
+
+    /// Whether every server that a PEP speaks for was switched off by plan, and it with them.
+    pub(super) fn is_switched_off(&self, pep: &Name) -> bool {
+        let own = self.servers_of(pep);
+        !own.is_empty() && own.iter().all(|s| self.state.off.contains_key(s))
     }
 
     /// PEPs that did not come back in time after a restart are gone.
@@ -95,12 +107,8 @@ impl Engine {
     }
 
     pub(super) fn forget_at(&self, pep: &Name, peer: &Peer) -> Option<u64> {
-        // Who was switched off by plan is expected back, however long it takes.
-        let is_off = self
-            .servers_of(pep)
-            .iter()
-            .any(|s| self.state.off.contains_key(s));
-        let lost = peer.lost_at.filter(|_| !is_off)?;
+        // Who was switched off by plan, with all it has, is expected back, however long it takes.
+        let lost = peer.lost_at.filter(|_| !self.is_switched_off(pep))?;
         Some(lost.saturating_add(self.settings.hold_millis))
     }
 

@@ -185,23 +185,27 @@ impl Engine {
             .collect();
         for (pep, facts) in reports {
             self.index_activities(&pep, None, Some(&facts));
-            // A server that was switched off took its agent with it; whoever only watches it is awaited.
-            let own = |s: &&facts::ServerFact| s.role == facts::Role::Custodian;
-            let is_off = facts
-                .servers
-                .iter()
-                .filter(own)
-                .any(|s| self.state.off.contains_key(&s.name));
             let peer = Peer {
                 facts: Some(facts),
                 heard_at: self.now,
                 lost_at: Some(self.now),
-                awaited_until: (!is_off).then_some(until),
                 ..Peer::default()
             };
             self.peers.insert(pep, peer);
         }
         self.settle_view();
+        // Servers that were switched off took their agent with them, if it has no other; all others are awaited.
+        let awaited: Vec<Name> = self
+            .peers
+            .keys()
+            .filter(|pep| !self.is_switched_off(pep))
+            .cloned()
+            .collect();
+        for pep in awaited {
+            if let Some(peer) = self.peers.get_mut(&pep) {
+                peer.awaited_until = Some(until);
+            }
+        }
         self.touched = self.activity_peps.keys().cloned().collect();
         if let Some(in_force) = self.state.in_force.clone() {
             self.execution = Execution::new(&in_force, &self.state.issued);

@@ -32,7 +32,7 @@ impl Engine {
         peer.acknowledged = 0;
     }
 
-    pub(super) fn closed(&mut self, pep: &Name, reason: &str, _end: End) {
+    pub(super) fn closed(&mut self, pep: &Name, reason: &str, end: End) {
         let Some(peer) = self.peers.get_mut(pep).filter(|p| p.connected) else {
             return;
         };
@@ -44,7 +44,7 @@ impl Engine {
         let watched = self.peers.get(pep).and_then(|p| p.facts.as_deref());
         let unseen = watched.map_or_else(Vec::new, |f| newly_seen(None, f));
         self.touch_servers(&unseen);
-        let switched_off = self.expect_off(pep, &own);
+        let switched_off = end == End::Theirs && self.expect_off(pep, &own);
         self.touch_servers(&own);
         self.view_due.get_or_insert(self.now);
         if switched_off {

@@ -346,38 +346,36 @@ impl Engine {
         self.want_plan(SETTLE_MILLIS, &format!("{pep} refused its part"));
     }
 
-    /// The connection of a PEP ended: where the plan switched its server off, that is the result.
+    /// The connection of a PEP ended: where the plan switched off every server that it speaks for, that is the result. A PEP
+    /// that still has a server with power has not been switched off with one of the others.
     pub(super) fn expect_off(&mut self, pep: &Name, servers: &[Name]) -> bool {
-        let mut expected = servers.iter().any(|s| self.state.off.contains_key(s));
-        let steps: Vec<(usize, Name)> = self
-            .execution
-            .steps
-            .iter()
-            .enumerate()
-            .filter(|(_, s)| s.pep == *pep && s.deadline.is_some())
-            .filter_map(|(i, s)| match &s.kind {
-                StepKind::Host {
-                    server,
-                    state: HostState::Off,
-                } => Some((i, server.clone())),
-                _ => None,
-            })
-            .collect();
-        for (at, server) in steps {
-            expected = true;
+        let ordered = |server: &Name| {
+            let is_it = |kind: &StepKind| matches!(kind, StepKind::Host { server: s, state: HostState::Off } if s == server);
+            let outstanding = |s: &StepState| s.pep == *pep && s.deadline.is_some() && !s.settled;
+            self.execution
+                .steps
+                .iter()
+                .position(|s| outstanding(s) && is_it(&s.kind))
+        };
+        let ends: Vec<(&Name, Option<usize>)> = servers.iter().map(|s| (s, ordered(s))).collect();
+        let is_off =
+            |(server, step): &(&Name, Option<usize>)| step.is_some() || self.state.off.contains_key(*server);
+        if ends.is_empty() || !ends.iter().all(is_off) {
+            return false;
+        }
+        for (server, step) in ends {
+            let Some(at) = step else { continue };
             let step = &mut self.execution.steps[at];
             step.outcome = Some(Outcome::Done);
             step.settled = true;
-            self.switched_off(&server);
+            self.switched_off(server);
         }
-        if expected {
-            // Its other steps of the same stages ended with it.
-            for s in self.execution.steps.iter_mut().filter(|s| s.pep == *pep) {
-                s.settled |= s.deadline.is_some();
-            }
-            self.execution.last_at = self.now;
+        // It has no server with power, so that what else was asked of it has ended too.
+        for s in self.execution.steps.iter_mut().filter(|s| s.pep == *pep) {
+            s.settled |= s.deadline.is_some();
         }
-        expected
+        self.execution.last_at = self.now;
+        true
     }
 
     pub(super) fn switched_off(&mut self, server: &Name) {

@@ -199,7 +199,7 @@ impl ClientTypeModule for Power {
                 context => *context = None,
             }
             let reason = cause.to_string();
-            let end = End::Theirs;
+            let end = whose_end(cause);
             self.tell(hosting, Input::Closed { pep, reason, end });
         }
     }
@@ -227,5 +227,21 @@ impl ClientTypeModule for Power {
     fn handle_timeout(&mut self, hosting: &mut Hosting<'_>) {
         self.tell(hosting, Input::Tick);
         self.tell_context_events(hosting);
+    }
+}
+
+/// Who ended a connection: what this PDP does by command, or for want of a key of its own, says nothing about the PEP.
+fn whose_end(cause: &CloseCause) -> End {
+    match cause {
+        CloseCause::Command(_) | CloseCause::Superseded | CloseCause::NoKey => End::Ours,
+        CloseCause::Peer { .. }
+        | CloseCause::Fault(_)
+        | CloseCause::Silence { .. }
+        | CloseCause::ReportTimeout { .. }
+        | CloseCause::OpenTimeout { .. }
+        | CloseCause::NoClientOpen
+        | CloseCause::Disconnected
+        | CloseCause::TransmitFull { .. }
+        | CloseCause::Unanswerable(_) => End::Theirs,
     }
 }

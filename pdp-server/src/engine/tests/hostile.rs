@@ -141,6 +141,32 @@ fn a_server_is_off_by_the_word_of_whom_the_site_trusts_with_it_alone() {
 }
 
 #[test]
+fn a_claim_that_does_not_count_switches_nothing_on_or_off() {
+    let mut w = World::new(settings(), two_nodes());
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    w.pass(1_000);
+    let off = step(&mut w, "b", host_off("b"), Some(500_000));
+    w.engine.execution.steps[off].settled = false;
+    let mut claim = server("b");
+    claim.powered = Powered::OffSeen;
+    let mut facts = PepFacts::default();
+    facts.servers = vec![claim];
+    w.stranger("mallory", facts.clone());
+    assert!(w.engine.state().off.is_empty(), "{}", w.log());
+    let at = w.now;
+    let b = name("b");
+    w.engine.record(Record::Off {
+        server: b.clone(),
+        off: true,
+        at,
+    });
+    facts.servers[0].powered = Powered::On;
+    w.says(&name("mallory"), facts);
+    assert!(w.engine.state().off.contains_key(&b), "{}", w.log());
+}
+
+#[test]
 fn only_the_custodian_says_how_long_a_step_takes_and_not_beyond_reason() {
     let mut peps = two_nodes();
     peps[1].slow = true;
@@ -244,6 +270,72 @@ fn rack() -> World {
     w.pass(5_000);
     w.mains(Mains::Absent);
     w
+}
+
+#[test]
+fn a_rack_whose_connection_ends_was_not_switched_off_with_one_of_its_servers() {
+    let mut w = rack();
+    let at = w.now;
+    w.engine.record(Record::Off {
+        server: name("s1"),
+        off: true,
+        at,
+    });
+    let off = step(&mut w, "r", host_off("s1"), Some(500_000));
+    let stop = step(&mut w, "r", stop("two", "s2"), Some(500_000));
+    w.disconnect(&name("r"));
+    assert_eq!(w.kinds(EventKind::PeerLost).len(), 1, "{}", w.log());
+    // Whoever looks at the old plan's steps after a new plan looks at others.
+    let steps = &w.engine.execution.steps;
+    assert!(!steps[stop].settled, "nobody has said that it is stopped");
+    assert!(!steps[off].settled, "nobody has said that it is off");
+    assert!(!w.engine.state().off.contains_key(&name("s2")));
+}
+
+#[test]
+fn a_rack_of_which_one_server_is_off_is_awaited_after_a_restart_and_forgotten_when_it_is_gone() {
+    let mut w = rack();
+    let at = w.now;
+    w.engine.record(Record::Off {
+        server: name("s1"),
+        off: true,
+        at,
+    });
+    w.drain();
+    let mut settings = settings();
+    settings.peers.rules = vec![rule("r", &["s1", "s2"])];
+    let all = w.records.len();
+    w.restart(settings, all);
+    let r = name("r");
+    assert!(w.engine.peers[&r].awaited_until.is_some());
+    assert!(w.engine.forget_at(&r, &w.engine.peers[&r]).is_some());
+}
+
+#[test]
+fn an_off_step_that_is_over_is_no_reason_for_the_end_of_a_connection() {
+    for outcome in [Outcome::Failed, Outcome::TimedOut, Outcome::Done] {
+        let mut w = World::new(settings(), two_nodes());
+        w.pass(5_000);
+        w.mains(Mains::Absent);
+        let off = step(&mut w, "b", host_off("b"), Some(500_000));
+        w.engine.execution.steps[off].outcome = Some(outcome);
+        w.engine.execution.steps[off].settled = true;
+        w.disconnect(&name("b"));
+        assert!(w.engine.state().off.is_empty(), "{outcome:?}\n{}", w.log());
+        assert_eq!(w.kinds(EventKind::PeerLost).len(), 1, "{outcome:?}");
+    }
+}
+
+#[test]
+fn an_outstanding_off_is_done_by_the_end_of_the_connection_unless_the_pdp_ends_it() {
+    for (end, is_off) in [(End::Theirs, true), (End::Ours, false)] {
+        let mut w = World::new(settings(), two_nodes());
+        w.pass(5_000);
+        w.mains(Mains::Absent);
+        step(&mut w, "b", host_off("b"), Some(500_000));
+        w.close(&name("b"), end);
+        assert_eq!(w.engine.state().off.contains_key(&name("b")), is_off, "{end:?}");
+    }
 }
 
 fn domains(first: usize, count: usize, witness: Witness) -> PepFacts {
