@@ -34,6 +34,10 @@ pub(super) struct Peer {
     pub(super) heard_at: u64,
     /// When its connection ended.
     pub(super) lost_at: Option<u64>,
+    /// Since when it is owed to tell what it holds: connections that end before that count together.
+    pub(super) owes_from: Option<u64>,
+    /// It has not said what it holds in the time in which it should have.
+    pub(super) overdue: bool,
     /// It has reported on this connection.
     pub(super) reported: bool,
     /// Synchronisation is over, or was not asked for: stages may be released to it.

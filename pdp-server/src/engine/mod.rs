@@ -239,9 +239,7 @@ impl Engine {
             Input::Closed { pep, reason, end } => self.closed(&pep, &reason, end),
             Input::Facts { pep, facts } => self.facts(&pep, facts),
             Input::Synchronised { pep } => {
-                if let Some(peer) = self.peers.get_mut(&pep) {
-                    peer.synchronised = true;
-                }
+                self.synchronised(&pep);
                 self.send_contingencies(&pep);
             }
             Input::Readings { pep, readings } => self.readings(&pep, &readings),
@@ -287,6 +285,7 @@ impl Engine {
             self.next_out_of_reach(),
             self.next_unheard(),
             self.next_ahead(),
+            self.next_overdue(),
             awaited,
         ]
         .into_iter()
@@ -325,6 +324,7 @@ impl Engine {
             self.settle_view();
         }
         self.end_awaiting();
+        self.end_synchronising();
         self.update_tracks();
         self.finish_restoration();
         // What is ready goes before the plan is looked at again: a plan whose stages take longer than the time between two

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use power_policy::interruption::Signal;
 use power_policy::model::{Mains, Name, Phase};
 
+use super::cluster::Peer;
 use super::event::EventKind;
 use super::facts::{self, Held, PepFacts, Readings};
 use super::state::Record;
@@ -22,8 +23,15 @@ impl Engine {
             return;
         }
         let now = self.now;
+        let patience = self.settings.await_millis;
         let peer = self.peers.entry(pep).or_default();
         peer.connected = true;
+        // Who comes and goes without a word does not begin anew each time.
+        let anew = peer.lost_at.is_none_or(|t| t.saturating_add(patience) <= now);
+        if anew || peer.owes_from.is_none() {
+            peer.owes_from = Some(now);
+            peer.overdue = false;
+        }
         peer.address = address;
         peer.heard_at = now;
         peer.lost_at = None;
@@ -57,6 +65,62 @@ impl Engine {
         self.event(EventKind::PeerLost, pep.as_str(), text, serde_json::Value::Null);
         if self.phase() != Phase::Normal {
             self.want_plan(SETTLE_MILLIS, &format!("{pep} is gone"));
+        }
+    }
+
+    /// What a PEP holds is known: stages may be released to it.
+    pub(super) fn synchronised(&mut self, pep: &Name) {
+        let Some(peer) = self.peers.get_mut(pep) else {
+            return;
+        };
+        peer.synchronised = true;
+        peer.owes_from = None;
+        let was_overdue = std::mem::take(&mut peer.overdue);
+        self.set_alarm(&overdue_alarm(pep), pep.as_str(), None);
+        if was_overdue {
+            self.reach_changed(pep, &format!("{pep} has told what it holds"));
+        }
+    }
+
+    /// PEPs that are connected and do not say what they hold are planned around, and hold nobody up any more.
+    pub(super) fn end_synchronising(&mut self) {
+        let now = self.now;
+        let late: Vec<Name> = self
+            .peers
+            .iter()
+            .filter(|(_, p)| self.told_by(p).is_some_and(|t| t <= now))
+            .map(|(pep, _)| pep.clone())
+            .collect();
+        for pep in late {
+            if let Some(peer) = self.peers.get_mut(&pep) {
+                peer.overdue = true;
+            }
+            let text = format!(
+                "{pep} has been connected for more than {} and has not told what it holds: it is planned around",
+                power_policy::plan::text::Duration(self.settings.await_millis)
+            );
+            self.set_alarm(&overdue_alarm(&pep), pep.as_str(), Some(text));
+            self.reach_changed(&pep, &format!("{pep} does not tell what it holds"));
+        }
+    }
+
+    /// When the next PEP that is connected and has not said what it holds counts as away.
+    pub(super) fn next_overdue(&self) -> Option<u64> {
+        self.peers.values().filter_map(|p| self.told_by(p)).min()
+    }
+
+    fn told_by(&self, peer: &Peer) -> Option<u64> {
+        let waits = peer.connected && !peer.synchronised && !peer.overdue;
+        let from = peer.owes_from.filter(|_| waits)?;
+        Some(from.saturating_add(self.settings.await_millis))
+    }
+
+    /// A PEP counts as there, or as away, from now on.
+    fn reach_changed(&mut self, pep: &Name, reason: &str) {
+        let own = self.servers_of(pep);
+        self.touch_servers(&own);
+        if self.phase() != Phase::Normal {
+            self.want_plan(SETTLE_MILLIS, reason);
         }
     }
 
@@ -183,6 +247,10 @@ impl Engine {
     pub(super) fn is_known(&self, pep: &Name) -> bool {
         self.peers.get(pep).is_some_and(|p| p.connected)
     }
+}
+
+fn overdue_alarm(pep: &Name) -> String {
+    format!("overdue {pep}")
 }
 
 /// Servers of others that a PEP sees on or off otherwise than before.

@@ -171,15 +171,17 @@ impl Engine {
         self.start_deadlines(stage.order, at);
     }
 
-    /// PEPs that take part in the plan in force and whose synchronisation is not over.
+    /// Whether a PEP with a step that is released, or is to be released next, has yet to tell what it holds: it may have done
+    /// the step already (exchanges E8: nothing is released before SSC).
     pub(super) fn is_anyone_unsynchronised(&self) -> bool {
         let sources = self.sources();
+        let next = self.next_stage().map(|s| s.order);
         self.execution
             .steps
             .iter()
-            .filter(|s| !s.settled)
+            .filter(|s| !s.settled && (s.deadline.is_some() || Some(s.order) == next))
             .filter_map(|s| Some((self.peers.get(&s.pep)?, &s.pep)))
-            .any(|(p, pep)| (p.connected && !p.synchronised) || (!p.connected && sources.is_reachable(pep)))
+            .any(|(p, pep)| sources.is_reachable(pep) && !p.synchronised)
     }
 
     /// A restoration is over when nothing is owed any more that anybody could still start.

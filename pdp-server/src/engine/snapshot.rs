@@ -105,11 +105,12 @@ impl<'a> Sources<'a> {
         !custody.contested && self.is_armed(&custody.pep) && (simulated || !self.simulated_only)
     }
 
-    /// Whether a PEP is there, or is awaited after a restart of the PDP.
+    /// Whether a PEP is there, or is awaited after a restart of the PDP. One that has been connected for long and has not
+    /// said what it holds is not there: nothing could be released to it.
     pub(super) fn is_reachable(&self, pep: &Name) -> bool {
         self.peers
             .get(pep)
-            .is_some_and(|p| p.connected || p.awaited_until.is_some_and(|t| self.now < t))
+            .is_some_and(|p| (p.connected && !p.overdue) || p.awaited_until.is_some_and(|t| self.now < t))
     }
 
     /// Whether a server has power. Only what somebody knows counts: its own PEP, the plan that switched it off, a

@@ -338,6 +338,58 @@ fn an_outstanding_off_is_done_by_the_end_of_the_connection_unless_the_pdp_ends_i
     }
 }
 
+#[test]
+fn a_pep_that_connects_and_reports_nothing_holds_nobody_up_for_long() {
+    let mut w = World::new(settings(), two_nodes());
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    let b = name("b");
+    w.disconnect(&b);
+    w.far.insert(b.clone());
+    w.give(Input::Opened {
+        pep: b.clone(),
+        address: "127.0.0.1:1".to_owned(),
+    });
+    for _ in 0..12 {
+        w.pass(5_000);
+        w.give(Input::Heard { pep: b.clone() });
+    }
+    assert!(!w.runs("batch-a"), "{}", w.log());
+    let alarms = w.alarms();
+    assert!(
+        alarms.iter().any(|a| a.contains("b has been connected")),
+        "{alarms:?}"
+    );
+    // It is taken in again as soon as it speaks.
+    w.far.clear();
+    w.connect(&b);
+    w.pass(60_000);
+    assert!(!w.runs("batch-b"), "{}", w.log());
+    let alarms = w.alarms();
+    assert!(
+        !alarms.iter().any(|a| a.contains("b has been connected")),
+        "{alarms:?}"
+    );
+}
+
+#[test]
+fn a_pep_that_comes_and_goes_without_a_word_holds_nobody_up_either() {
+    let mut w = World::new(settings(), two_nodes());
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    let b = name("b");
+    w.far.insert(b.clone());
+    for _ in 0..20 {
+        w.disconnect(&b);
+        w.give(Input::Opened {
+            pep: b.clone(),
+            address: "127.0.0.1:1".to_owned(),
+        });
+        w.pass(3_000);
+    }
+    assert!(!w.runs("batch-a"), "{}", w.log());
+}
+
 fn domains(first: usize, count: usize, witness: Witness) -> PepFacts {
     let mut facts = PepFacts::default();
     facts.domains = (first..first + count)
