@@ -371,6 +371,10 @@ fn refuses_more_than_the_limits() {
             max_octets: 200,
             ..RowLimits::default()
         },
+        RowLimits {
+            max_domains: 3,
+            ..RowLimits::default()
+        },
     ] {
         let mut store = ReportedRows::new(limits);
         let rows: Vec<Row> = (1..=5)

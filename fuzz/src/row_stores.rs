@@ -79,6 +79,7 @@ fn limits(input: &mut Input<'_>) -> RowLimits {
             // Room at least for the incarnation row, with which an installed context begins.
             max_rows: 1 + usize::from(small % 16),
             max_octets: 128 + 64 * usize::from(small / 16),
+            max_domains: RowLimits::DEFAULT.max_domains,
             max_errors: usize::from(small % 5),
         },
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use power_policy::model::Name;
+
 use super::Engine;
 use super::event::EventKind;
 use super::state::Record;
@@ -55,6 +57,13 @@ impl Engine {
                     );
                 }
             }
+        }
+    }
+
+    /// A PEP is no part of the cluster any more, nor is what was wrong with it.
+    pub(super) fn clear_alarms_of(&mut self, pep: &Name) {
+        for kind in ["held", "overdue", "refusal", "witness"] {
+            self.set_alarm(&format!("{kind} {pep}"), pep.as_str(), None);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Who is part of the cluster, and for how long those are awaited or remembered who are gone.
 
+use power_policy::interruption::Signal;
 use power_policy::model::{Name, Phase};
 
 use super::authority::{Right, right_to_server};
@@ -128,6 +129,11 @@ impl Engine {
             let before = self.peers.remove(&pep).and_then(|p| p.facts);
             self.index_activities(&pep, before.as_deref(), None);
             self.record(Record::Forgotten { pep: pep.clone() });
+            let forget = Signal::Forget { pep: pep.clone() };
+            let events = self.state.machine.handle(self.now, [forget]);
+            self.machine_events(events);
+            self.refusals.remove(&pep);
+            self.clear_alarms_of(&pep);
             let text = format!("{pep} has been gone for long and is no part of the cluster any more");
             self.event(EventKind::PeerLost, pep.as_str(), text, serde_json::Value::Null);
             self.view_due = Some(self.now);

@@ -320,6 +320,7 @@ impl Engine {
             let events = self.state.machine.handle_timeout(self.now);
             self.machine_events(events);
         }
+        self.forget_peers();
         if self.view_due.is_some_and(|d| d <= self.now) {
             self.settle_view();
         }
@@ -335,7 +336,6 @@ impl Engine {
             self.replan();
         }
         self.release_stages();
-        self.forget_peers();
         self.plan_ahead();
         if self.records_since_checkpoint >= limits::CHECKPOINT_EVERY_RECORDS {
             self.checkpoint();

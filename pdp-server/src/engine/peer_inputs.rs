@@ -1,9 +1,10 @@
 //! What PEPs say: they come, report, are heard, and go.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use power_policy::interruption::Signal;
-use power_policy::model::{Mains, Name, Phase};
+use power_policy::interruption::{self, Signal};
+use power_policy::model::{Name, Phase};
 
 use super::cluster::Peer;
 use super::event::EventKind;
@@ -171,25 +172,39 @@ impl Engine {
             })
             .collect();
         // What it no longer speaks of must not stand as it was said before: a sign of life would renew it.
-        let silent = before.iter().flat_map(|b| &b.domains).filter(|b| {
-            let named = |d: &&facts::DomainFact| d.name == b.name;
-            !facts.domains.iter().any(|d| named(&d))
-        });
-        signals.extend(silent.map(|d| Signal::MainsReport {
+        let named: BTreeSet<&Name> = facts.domains.iter().map(|d| &d.name).collect();
+        let silent = before.iter().flat_map(|b| &b.domains);
+        let silent = silent.filter(|d| !named.contains(&d.name));
+        signals.extend(silent.map(|d| Signal::Silent {
             pep: pep.clone(),
             domain: d.name.clone(),
-            witness: d.witness,
-            mains: Mains::Unknown,
-            age_millis: 0,
         }));
         signals.push(Signal::Heard { pep: pep.clone() });
         let events = self.state.machine.handle(now, signals);
+        self.tell_ignored(pep, &events);
         self.machine_events(events);
         self.meter_all(pep);
         if first {
             self.joined(pep, &facts);
         }
         self.results(pep, &facts);
+    }
+
+    /// One alarm for all that a PEP says of domains and that does not count, for as long as it says so.
+    fn tell_ignored(&mut self, pep: &Name, events: &[interruption::Event]) {
+        let mut ignored = events.iter().filter_map(|event| match event {
+            interruption::Event::ReportIgnored { domain, reason, .. } => Some((domain, reason)),
+            _ => None,
+        });
+        let first = ignored.next();
+        let more = match ignored.count() {
+            0 => String::new(),
+            n => format!(" (and of {n} more)"),
+        };
+        let text = first.map(|(domain, reason)| {
+            format!("what {pep} says of domain {domain}{more} does not count: {reason}")
+        });
+        self.set_alarm(&format!("witness {pep}"), pep.as_str(), text);
     }
 
     /// What a PEP reports, without a plan that no PDP can have made: it counts as one that holds none and carries nothing

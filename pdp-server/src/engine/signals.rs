@@ -77,11 +77,8 @@ impl Engine {
                         repeated,
                     });
                 }
-                interruption::Event::ReportIgnored { pep, domain, reason } => {
-                    let text = format!("what {pep} says of domain {domain} does not count: {reason}");
-                    let key = format!("witness {pep} {domain}");
-                    self.set_alarm(&key, pep.as_str(), Some(text));
-                }
+                // Told with all that the PEP says.
+                interruption::Event::ReportIgnored { .. } => {}
                 interruption::Event::MoveBackAllowed => {
                     keep = true;
                     self.want_plan_later(0, "activities may move back home");

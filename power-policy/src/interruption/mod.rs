@@ -375,14 +375,15 @@ impl Interruption {
                     report.observed_at = now;
                 }
             }
+            Signal::Silent { pep, domain } => self.forget_report(&pep, &domain),
             Signal::Forget { pep } => {
-                for reports in self.reports.values_mut() {
-                    if reports.remove(&pep).is_some() {
-                        self.report_count -= 1;
-                        self.dirty = true;
-                    }
+                let named = |(domain, reports): (&Name, &BTreeMap<Name, Report>)| {
+                    reports.contains_key(&pep).then(|| domain.clone())
+                };
+                let domains: Vec<Name> = self.reports.iter().filter_map(named).collect();
+                for domain in domains {
+                    self.forget_report(&pep, &domain);
                 }
-                self.reports.retain(|_, r| !r.is_empty());
             }
             Signal::Command { id, command } => self.take_command(id, command, events),
             Signal::Restored => {
@@ -399,6 +400,19 @@ impl Interruption {
         }
     }
 
+    fn forget_report(&mut self, pep: &Name, domain: &Name) {
+        let Some(reports) = self.reports.get_mut(domain) else {
+            return;
+        };
+        if reports.remove(pep).is_some() {
+            self.report_count -= 1;
+            self.dirty = true;
+        }
+        if reports.is_empty() {
+            self.reports.remove(domain);
+        }
+    }
+
     fn take_report(
         &mut self,
         pep: Name,
@@ -411,12 +425,15 @@ impl Interruption {
         let counts = witness == Witness::Inlet || self.config.facility_witnesses.get(&domain) == Some(&pep);
         let known = self.reports.get(&domain).and_then(|r| r.get(&pep));
         let same = known.is_some_and(|r| r.witness == witness && r.mains == mains);
-        if !counts && !same {
+        if !counts {
+            // What will never count takes no place from what does.
+            self.forget_report(&pep, &domain);
             events.push(Event::ReportIgnored {
-                pep: pep.clone(),
-                domain: domain.clone(),
+                pep,
+                domain,
                 reason: "the site does not name this PEP as facility witness of the domain".to_owned(),
             });
+            return;
         }
         if known.is_none() && self.report_count >= MAX_MAINS_REPORTS {
             events.push(Event::ReportIgnored {

@@ -80,6 +80,13 @@ pub enum Signal {
         /// The PEP.
         pep: Name,
     },
+    /// A PEP no longer speaks of a domain: what it said does not stand any more.
+    Silent {
+        /// The PEP.
+        pep: Name,
+        /// The domain.
+        domain: Name,
+    },
     /// A PEP is no longer there or no longer trusted: its reports are dropped.
     Forget {
         /// The PEP.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::limits::RowLimits;
 use super::table::RowTable;
-use crate::client_type::{Row, RowError, RowFault, RowId};
+use crate::client_type::{Class, Row, RowError, RowFault, RowId};
 
 /// What a message changed. A row that was sent again with the values it had is no change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,10 @@ impl<'t> Changes<'t> {
         let replaced = self.table.put(row);
         self.touch(id, replaced, offset);
         let RowLimits {
-            max_rows, max_octets, ..
+            max_rows,
+            max_octets,
+            max_domains,
+            ..
         } = self.limits;
         let fault = if self.table.len() > max_rows {
             RowFault::TooMany {
@@ -75,6 +78,11 @@ impl<'t> Changes<'t> {
             RowFault::TooMany {
                 limit: max_octets,
                 what: "octets of rows",
+            }
+        } else if id.class == Class::Domain && self.table.ids_of(Class::Domain).len() > max_domains {
+            RowFault::TooMany {
+                limit: max_domains,
+                what: "rows of pwrDomain",
             }
         } else {
             return Ok(());

@@ -404,6 +404,61 @@ fn domains(first: usize, count: usize, witness: Witness) -> PepFacts {
 }
 
 #[test]
+fn one_pep_with_ever_new_domains_blinds_nobody_and_raises_one_alarm() {
+    let mut w = World::new(settings(), two_nodes());
+    w.pass(5_000);
+    let mallory = name("mallory");
+    w.stranger("mallory", domains(0, 5_000, Witness::Inlet));
+    for round in 1..14 {
+        let witness = if round % 2 == 0 {
+            Witness::Inlet
+        } else {
+            Witness::Facility
+        };
+        w.says(&mallory, domains(round * 5_000, 5_000, witness));
+    }
+    let alarms = w.alarms();
+    assert!(alarms.len() <= 1, "{} alarms", alarms.len());
+    // A server that is new is heard.
+    let c = FakePep::new("c", node("c", "other", &[("batch-c", "bronze")]));
+    w.peps.insert(name("c"), c);
+    w.connect(&name("c"));
+    w.pass(1_000);
+    let c = name("c");
+    w.peps.get_mut(&c).unwrap().facts.domains[0].mains = Mains::Absent;
+    w.report(&c);
+    assert_eq!(w.engine.phase(), Phase::Debounce);
+    w.says(&mallory, domains(0, 1, Witness::Facility));
+    let alarms = w.alarms();
+    assert!(
+        alarms
+            .iter()
+            .any(|a| a.contains("mallory-0") && a.contains("mallory says")),
+        "{alarms:?}"
+    );
+    w.says(&mallory, PepFacts::default());
+    let alarms = w.alarms();
+    assert!(!alarms.iter().any(|a| a.contains("mallory-0")), "{alarms:?}");
+}
+
+#[test]
+fn what_a_forgotten_pep_said_of_the_mains_is_forgotten() {
+    let mut w = World::new(settings(), two_nodes());
+    w.stranger("mallory", domains(0, 3, Witness::Inlet));
+    w.pass(5_000);
+    let kept = |w: &World| serde_json::to_string(&w.engine.state().machine).unwrap();
+    assert!(kept(&w).contains("mallory-0"));
+    w.give(Input::Closed {
+        pep: name("mallory"),
+        reason: String::new(),
+        end: End::Theirs,
+    });
+    w.pass(700_000);
+    assert!(!w.engine.peers.contains_key(&name("mallory")));
+    assert!(!kept(&w).contains("mallory"), "{}", kept(&w));
+}
+
+#[test]
 fn what_a_stranger_says_of_a_reserve_keeps_no_host_from_being_switched_off() {
     let c = node("c", "feed", &[("batch-c", "bronze")]);
     let mut w = World::new(settings(), vec![FakePep::new("c", c)]);

@@ -83,6 +83,32 @@ fn a_facility_witness_counts_only_where_the_site_names_it() {
 }
 
 #[test]
+fn what_does_not_count_or_is_not_said_any_more_takes_no_place() {
+    let mut w = World::quiet();
+    let kept = |w: &World| w.machine.report_count;
+    let before = kept(&w);
+    for n in 0..100 {
+        let domain = format!("other-{n}");
+        w.signal(facility("rack-b", &domain, Mains::Absent));
+        w.signal(report(
+            &name("rack-b"),
+            &name(&domain),
+            Witness::Inlet,
+            Mains::Absent,
+        ));
+        assert_eq!(kept(&w), before + 1);
+        w.signal(Signal::Silent {
+            pep: name("rack-b"),
+            domain: name(&domain),
+        });
+        assert_eq!(kept(&w), before);
+    }
+    // What was said as an inlet does not stand when it is said as what does not count.
+    w.signal(facility("a1", "dom-a", Mains::Absent));
+    assert_eq!(kept(&w), before - 1);
+}
+
+#[test]
 fn silence_of_the_facility_witness_does_not_end_what_it_began() {
     let mut w = World::quiet();
     w.signal(facility("rack-b", "dom-b", Mains::Absent));
