@@ -254,6 +254,7 @@ impl Engine {
 
     pub(super) fn installed(&mut self, pep: &Name, generation: u64) {
         self.refusals.remove(pep);
+        self.set_alarm(&format!("refusal {pep}"), pep.as_str(), None);
         if let Some(peer) = self.peers.get_mut(pep) {
             peer.acknowledged = peer.acknowledged.max(generation);
         }

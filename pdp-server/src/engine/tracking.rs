@@ -99,6 +99,7 @@ impl Engine {
             let before = self.state.tracks.get(&name).cloned();
             if rows.is_empty() {
                 // Nobody whose word counts reports it now. It is gone for good only when no PEP names it at all.
+                self.set_alarm(&format!("double {name}"), name.as_str(), None);
                 if before.is_some() && !self.activity_peps.contains_key(&name) {
                     self.record(Record::Track {
                         activity: name,
@@ -108,11 +109,16 @@ impl Engine {
                 continue;
             }
             let (track, news, double) = self.retrack(&rows, before.as_ref());
+            let runs = rows.iter().any(|r| r.state == Some(ActivityState::Running));
             let key = format!("double {name}");
             let alarm = double.map(|on| {
                 format!("{name} runs on {on} at once, and no move explains it; neither copy is touched until one stops")
             });
             self.set_alarm(&key, name.as_str(), alarm);
+            // However it was started: after the interruption nothing is owed, and nothing is told.
+            if runs && track.given_up.is_none() {
+                self.set_alarm(&format!("lost {name}"), name.as_str(), None);
+            }
             if before.as_ref() != Some(&track) {
                 self.record(Record::Track {
                     activity: name.clone(),

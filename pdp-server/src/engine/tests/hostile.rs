@@ -459,6 +459,108 @@ fn what_a_forgotten_pep_said_of_the_mains_is_forgotten() {
 }
 
 #[test]
+fn a_plan_that_is_taken_ends_the_alarm_of_those_that_were_refused() {
+    let mut w = World::new(settings(), two_nodes());
+    w.pass(5_000);
+    let a = name("a");
+    for _ in 0..4 {
+        let generation = w.engine.version().1;
+        w.engine.handle(
+            w.now,
+            Input::Refused {
+                pep: a.clone(),
+                generation,
+                steps: Vec::new(),
+                reason: "no".to_owned(),
+            },
+        );
+    }
+    assert!(
+        w.alarms().iter().any(|t| t.contains("a refuses")),
+        "{:?}",
+        w.alarms()
+    );
+    let generation = w.engine.version().1;
+    w.give(Input::Installed { pep: a, generation });
+    assert!(
+        !w.alarms().iter().any(|t| t.contains("a refuses")),
+        "{:?}",
+        w.alarms()
+    );
+}
+
+#[test]
+fn two_copies_of_which_nobody_tells_any_more_are_no_alarm() {
+    let mut w = rack();
+    let r = name("r");
+    let facts = &mut w.peps.get_mut(&r).unwrap().facts;
+    facts.activities.push(activity("one", "s2", "bronze"));
+    w.report(&r);
+    w.pass(1_000);
+    let is_double = |w: &World| w.alarms().iter().any(|a| a.contains("one runs on s1 and s2"));
+    assert!(is_double(&w), "{:?}", w.alarms());
+    let facts = &mut w.peps.get_mut(&r).unwrap().facts;
+    facts.activities.retain(|a| a.name.as_str() != "one");
+    w.report(&r);
+    w.pass(1_000);
+    assert!(!is_double(&w), "{:?}", w.alarms());
+}
+
+#[test]
+fn what_was_given_up_and_runs_again_is_no_alarm() {
+    let mut peps = two_nodes();
+    peps[1].broken.push("start batch-b".to_owned());
+    let mut w = World::new(settings(), peps);
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    w.pass(60_000);
+    assert!(!w.runs("batch-b"));
+    w.mains(Mains::Present);
+    w.pass(900_000);
+    assert_eq!(w.engine.phase(), Phase::Normal, "{}", w.log());
+    let is_lost = |w: &World| w.alarms().iter().any(|a| a.contains("batch-b"));
+    assert!(is_lost(&w), "{:?}\n{}", w.alarms(), w.log());
+    let b = name("b");
+    for a in &mut w.peps.get_mut(&b).unwrap().facts.activities {
+        a.state = Some(power_policy::model::ActivityState::Running);
+    }
+    w.report(&b);
+    w.pass(1_000);
+    assert!(!is_lost(&w), "{:?}", w.alarms());
+}
+
+#[test]
+fn a_failure_that_is_told_again_after_a_restart_is_counted_once() {
+    let mut peps = two_nodes();
+    for a in &mut peps[1].facts.activities {
+        a.stop_millis = 200_000;
+    }
+    peps[1].slow = true;
+    peps[1].broken.push("batch-b".to_owned());
+    let mut w = World::new(settings(), peps);
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    w.pass(30_000);
+    w.mains(Mains::Present);
+    assert_eq!(w.engine.phase(), Phase::MainsGood, "{}", w.log());
+    let b = name("b");
+    let pep = w.peps.get_mut(&b).unwrap();
+    pep.slow = false;
+    pep.work();
+    w.report(&b);
+    let failures = w.engine.state().failures.clone();
+    assert_eq!(failures.0["stop batch-b b"], 1, "{}", w.log());
+    for _ in 0..2 {
+        let all = w.records.len();
+        w.restart(settings(), all);
+        for n in ["a", "b"] {
+            w.connect(&name(n));
+        }
+        assert_eq!(w.engine.state().failures, failures, "{}", w.log());
+    }
+}
+
+#[test]
 fn what_a_stranger_says_of_a_reserve_keeps_no_host_from_being_switched_off() {
     let c = node("c", "feed", &[("batch-c", "bronze")]);
     let mut w = World::new(settings(), vec![FakePep::new("c", c)]);
