@@ -11,7 +11,7 @@ use super::event::EventKind;
 use super::execution::StepState;
 use super::facts::{Outcome, PepFacts};
 use super::slice::StepKey;
-use super::state::{CommandedPair, Record, failure_key};
+use super::state::{CommandedPair, FailedStep, Record, failure_key};
 use super::{Engine, Output, SETTLE_MILLIS};
 use crate::limits::MAX_ACTION_FAILURES;
 
@@ -266,11 +266,21 @@ impl Engine {
     /// A step went wrong: counted, told, and planned around at once.
     pub(super) fn failed(&mut self, step: &StepState, outcome: Outcome, reason: &str) {
         let key = failure_key(&step.kind);
-        let times = self.sources().failures(&key) + 1;
-        self.record(Record::Failed {
-            step: key.clone(),
-            times,
-        });
+        let of = FailedStep {
+            generation: self.execution.generation,
+            pep: step.pep.clone(),
+            step: step.key,
+        };
+        // Its PEP tells it anew to each life of the PDP: it is planned around again, and counted and told once.
+        let is_known = self.state.failed_steps.contains(&of);
+        let times = self.sources().failures(&key) + u32::from(!is_known);
+        if !is_known {
+            self.record(Record::Failed {
+                step: key.clone(),
+                times,
+                of: Some(of),
+            });
+        }
         let words = match outcome {
             Outcome::Refused => "was refused",
             Outcome::TimedOut => "did not end in time",
@@ -285,7 +295,9 @@ impl Engine {
         let data = json!({
             "pep": step.pep, "stage": step.order, "step": step.key.to_string(), "times": times
         });
-        self.event(EventKind::ActionFailed, subject_of(&step.kind), text, data);
+        if !is_known {
+            self.event(EventKind::ActionFailed, subject_of(&step.kind), text, data);
+        }
         if let StepKind::Activity { activity, verb, .. } = &step.kind
             && let Some(mut track) = self.state.tracks.get(activity).cloned()
         {

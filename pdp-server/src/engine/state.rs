@@ -3,7 +3,7 @@
 //! The live engine changes its state by the very records that it hands to the journal, so that replaying the journal
 //! gives the same state. Telemetry is not in it; each plan keeps the snapshot that it was made from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use power_policy::plan::{Plan, StepKind};
 
 use super::contingency::{Case, Contingency, Prepared};
 use super::facts::{Digest, PepFacts};
-use super::slice::Slice;
+use super::slice::{Slice, StepKey};
 
 /// A plan in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +104,17 @@ pub struct CommandedPair {
     pub milliwatts: u64,
 }
 
+/// A step that failed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FailedStep {
+    /// Generation of its plan.
+    pub generation: u64,
+    /// Who was to carry it out.
+    pub pep: Name,
+    /// Its row.
+    pub step: StepKey,
+}
+
 /// What went wrong with one step, by its words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failures(pub BTreeMap<String, u32>);
@@ -144,6 +155,9 @@ pub struct State {
     pub joined: BTreeMap<Name, Vec<CommandedPair>>,
     /// Failures of steps in this interruption.
     pub failures: Failures,
+    /// Steps of the plan in force that have failed and are counted.
+    #[serde(default)]
+    pub failed_steps: BTreeSet<FailedStep>,
     /// The plan in force.
     pub in_force: Option<InForce>,
     /// What each PEP was given.
@@ -276,6 +290,9 @@ pub enum Record {
         step: String,
         /// How often.
         times: u32,
+        /// Which step of which plan it was this time: its PEP tells it again to the next life of the PDP.
+        #[serde(default)]
+        of: Option<FailedStep>,
     },
     /// An interruption is over: failures are forgiven.
     Forgiven,
@@ -390,6 +407,7 @@ impl State {
             off: BTreeMap::new(),
             joined: BTreeMap::new(),
             failures: Failures::default(),
+            failed_steps: BTreeSet::new(),
             in_force: None,
             issued: BTreeMap::new(),
             metered: BTreeMap::new(),
@@ -443,11 +461,13 @@ impl State {
                     self.joined.insert(line.clone(), pairs.clone());
                 }
             }
-            Record::Failed { step, times } => {
+            Record::Failed { step, times, of } => {
                 self.failures.0.insert(step.clone(), *times);
+                self.failed_steps.extend(of.clone());
             }
             Record::Forgiven => self.failures.0.clear(),
             Record::Plan { in_force, .. } => {
+                self.failed_steps.clear();
                 self.generation = self.generation.max(in_force.generation);
                 self.in_force = Some((**in_force).clone());
             }
