@@ -104,6 +104,7 @@ pub struct Engine {
     low: BTreeSet<Name>,
     /// The generations that a PEP refused in a row.
     refusals: BTreeMap<Name, u32>,
+    rehearsed: Option<report::Rehearsal>,
     plans_made: u64,
     violations_seen: u64,
     last_violations: Vec<String>,
@@ -152,6 +153,7 @@ impl Engine {
             ended: BTreeSet::new(),
             low: BTreeSet::new(),
             refusals: BTreeMap::new(),
+            rehearsed: None,
             plans_made: 0,
             violations_seen: 0,
             last_violations: Vec::new(),

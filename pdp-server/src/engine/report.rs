@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use power_policy::model::{Cause, SetId, Snapshot};
+use power_policy::model::{Cause, Name, SetId, Snapshot};
 use power_policy::plan::StepKind;
 use power_policy::plan::text::Duration;
 
@@ -18,6 +18,19 @@ use crate::api::{
     ReserveStatus, ServerStatus, Status, StepStatus,
 };
 use crate::limits::{MAX_ALARMS_SHOWN, MAX_CONTINGENCY_CASES};
+
+/// How long what would be done is not planned anew.
+const REHEARSAL_MILLIS: u64 = 60_000;
+
+/// What would be done by those that are not armed.
+#[derive(Debug, Clone)]
+pub(super) struct Rehearsal {
+    /// Of the plan that was in force.
+    generation: u64,
+    made_at: u64,
+    unarmed: BTreeSet<Name>,
+    steps: Vec<String>,
+}
 
 impl Engine {
     /// What a plan would be made from now.
@@ -342,8 +355,10 @@ impl Engine {
         })
     }
 
-    /// Why things are as they are.
-    pub fn explain(&self) -> Explanation {
+    /// Why things are as they are. What would be done by whoever is not armed is planned at most once a minute for one plan in
+    /// force, however often it is asked: it takes as long as a plan, and nothing else is done meanwhile.
+    pub fn explain(&mut self) -> Explanation {
+        let unarmed = self.would_be_done();
         let in_force = self.state.in_force.as_ref();
         let snapshot = self.sources().snapshot();
         let grouping = self.state.tracks.keys().filter_map(|name| {
@@ -377,20 +392,37 @@ impl Engine {
                 })
                 .collect(),
             grouping: grouping.collect(),
-            unarmed: self.would_be_done(&snapshot),
+            unarmed,
             violations: self.last_violations.clone(),
             alarms: self.alarms.0.values().map(|a| a.text.clone()).collect(),
         }
     }
 
     /// Steps that a plan would have if everything were armed, for what is not.
-    fn would_be_done(&self, snapshot: &Snapshot) -> Vec<String> {
-        let unarmed: BTreeSet<String> = self
+    fn would_be_done(&mut self) -> Vec<String> {
+        let unarmed: BTreeSet<Name> = self
             .peers
             .keys()
             .filter(|pep| !self.sources().is_armed(pep))
-            .map(ToString::to_string)
+            .cloned()
             .collect();
+        let generation = self.state.in_force.as_ref().map_or(0, |p| p.generation);
+        let kept = self.rehearsed.take().filter(|r| {
+            let until = r.made_at.saturating_add(REHEARSAL_MILLIS);
+            r.generation == generation && r.unarmed == unarmed && self.now < until
+        });
+        let rehearsal = kept.unwrap_or_else(|| Rehearsal {
+            generation,
+            made_at: self.now,
+            steps: self.rehearse(&unarmed),
+            unarmed,
+        });
+        let steps = rehearsal.steps.clone();
+        self.rehearsed = Some(rehearsal);
+        steps
+    }
+
+    fn rehearse(&self, unarmed: &BTreeSet<Name>) -> Vec<String> {
         if unarmed.is_empty() {
             return Vec::new();
         }
@@ -399,14 +431,13 @@ impl Engine {
             seen_off: OnceCell::new(),
             ..self.sources()
         };
-        let mut armed = sources.snapshot();
-        armed.outage.clone_from(&snapshot.outage);
+        let armed = sources.snapshot();
         let plan = (self.settings.planner)(&armed, None, &self.settings.policy);
         plan.stages
             .iter()
             .flat_map(|s| &s.steps)
             .filter(|s| !matches!(s.kind, StepKind::Intake { .. }))
-            .filter(|s| executor(&armed, &s.kind).is_some_and(|pep| unarmed.contains(pep.as_str())))
+            .filter(|s| executor(&armed, &s.kind).is_some_and(|pep| unarmed.contains(pep)))
             .map(|s| format!("{}: {}", s.kind, s.reason))
             .collect()
     }

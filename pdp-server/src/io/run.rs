@@ -568,7 +568,7 @@ impl Loop {
             AdminCall::Status(reply) => drop(reply.send(Box::new(self.status()))),
             AdminCall::Plan(reply) => drop(reply.send(self.node.engine().plan().map(Box::new))),
             AdminCall::Snapshot(reply) => drop(reply.send(Box::new(self.node.engine().planning_input()))),
-            AdminCall::Explain(reply) => drop(reply.send(Box::new(self.node.engine().explain()))),
+            AdminCall::Explain(reply) => drop(reply.send(Box::new(self.node.explain()))),
             AdminCall::Interrupt(request, me, reply) => match scope(&request.scope) {
                 Ok(scope) => {
                     let words = format!("interrupt {}", request.scope);

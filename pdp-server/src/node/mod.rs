@@ -43,6 +43,7 @@ use power_policy::model::Name;
 
 pub use self::contingency::{ContextCommand, ContextEvent, ContextOutcome, Contingency};
 use self::module::Power;
+use crate::api::Explanation;
 use crate::config::Config;
 use crate::engine::contingency::{PlanAhead, PlannedAhead};
 use crate::engine::event::Event;
@@ -418,6 +419,11 @@ impl Node {
     /// The engine, to look at.
     pub fn engine(&self) -> &Engine {
         &self.hosted.power.engine
+    }
+
+    /// [`Engine::explain`].
+    pub fn explain(&mut self) -> Explanation {
+        self.hosted.power.engine.explain()
     }
 
     /// Connections that are served.

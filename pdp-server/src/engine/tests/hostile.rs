@@ -530,6 +530,39 @@ fn what_was_given_up_and_runs_again_is_no_alarm() {
 }
 
 #[test]
+fn what_would_be_done_is_planned_once_however_often_it_is_asked() {
+    let calls = std::sync::Arc::new(AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&calls);
+    let mut settings = settings();
+    settings.planner = Box::new(move |snapshot, before, policy| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        power_policy::planner::plan(snapshot, before, policy)
+    });
+    let mut peps = two_nodes();
+    peps[1].facts.held.armed = false;
+    let mut w = World::new(settings, peps);
+    w.pass(5_000);
+    w.mains(Mains::Absent);
+    w.pass(10_000);
+    // Beside those for plans.
+    let others = |w: &World| {
+        let plans = usize::try_from(w.engine.plans_made).unwrap();
+        calls.load(Ordering::Relaxed) - plans
+    };
+    let before = others(&w);
+    let first = w.engine.explain();
+    assert!(!first.unarmed.is_empty());
+    for _ in 0..10 {
+        assert_eq!(w.engine.explain().unarmed, first.unarmed);
+        w.pass(500);
+    }
+    assert_eq!(others(&w), before + 1);
+    w.pass(120_000);
+    w.engine.explain();
+    assert_eq!(others(&w), before + 2, "an answer is not kept for ever");
+}
+
+#[test]
 fn a_failure_that_is_told_again_after_a_restart_is_counted_once() {
     let mut peps = two_nodes();
     for a in &mut peps[1].facts.activities {
