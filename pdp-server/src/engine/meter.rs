@@ -172,6 +172,7 @@ impl Engine {
         let facts = self.peers.values().filter_map(|p| p.facts.as_deref());
         let named: BTreeSet<&Name> = facts.flat_map(|f| &f.reserves).map(|r| &r.name).collect();
         self.meter.reserves.retain(|name, _| named.contains(name));
+        self.meter.readings.retain(|name, _| named.contains(name));
         if self.meter.reserves != self.state.metered {
             let reserves = self.meter.reserves.clone();
             self.record(Record::Metered { reserves });

@@ -14,8 +14,13 @@ use super::{End, Engine, SETTLE_MILLIS, authority};
 use crate::limits;
 
 impl Engine {
+    /// Whether a PEP is known, or one more may be.
+    pub fn has_room_for(&self, pep: &Name) -> bool {
+        self.peers.contains_key(pep) || self.peers.len() < limits::MAX_PEPS
+    }
+
     pub(super) fn opened(&mut self, pep: Name, address: String) {
-        if !self.peers.contains_key(&pep) && self.peers.len() >= limits::MAX_PEPS {
+        if !self.has_room_for(&pep) {
             let text = format!(
                 "{pep} is not taken in: {} PEPs are known already",
                 limits::MAX_PEPS
@@ -45,6 +50,12 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(pep).filter(|p| p.connected) else {
             return;
         };
+        if peer.facts.is_none() {
+            // Nothing is known of it, on this connection or an earlier one.
+            self.peers.remove(pep);
+            self.clear_alarms_of(pep);
+            return;
+        }
         peer.connected = false;
         peer.synchronised = false;
         peer.lost_at = Some(self.now);

@@ -113,12 +113,6 @@ impl Context {
         }
     }
 
-    /// Decisions of the connection that is gone get no reports any more.
-    pub(super) fn forget_unreported(&mut self) {
-        self.unreported.clear();
-        self.forget_told();
-    }
-
     /// What the PEP holds is not known: the next plan is sent whole.
     pub(super) fn forget_told(&mut self) {
         self.incarnation = None;
@@ -127,7 +121,7 @@ impl Context {
     }
 
     /// The largest message that the PEP takes (`frwkDeviceIdMaxMsg`), within ours.
-    fn max_message_octets(&self, ours: usize) -> usize {
+    pub(super) fn max_message_octets(&self, ours: usize) -> usize {
         let theirs = self
             .reported
             .rows()

@@ -107,10 +107,13 @@ impl Pep {
     }
 
     /// The synchronisation has ended. A PEP without any facts has sent its base context like the others: it is the first.
-    pub(super) fn settle_base(&mut self) {
-        if self.context.is_none() && !self.contingencies.unclaimed.is_empty() {
+    /// Says whether there was one to find.
+    pub(super) fn settle_base(&mut self) -> bool {
+        let settles = self.context.is_none() && !self.contingencies.unclaimed.is_empty();
+        if settles {
             self.context = Some(self.contingencies.unclaimed.remove(0));
         }
+        settles
     }
 
     fn others(&self) -> usize {

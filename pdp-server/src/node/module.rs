@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use cops_codec::client_type::numbers::POWER_CLIENT_TYPE;
 use cops_codec::client_type::store::RowLimits;
 use cops_codec::session::CloseCause;
-use cops_codec::wire::{ClientHandle, ClientType, ErrorCode, PepId};
+use cops_codec::wire::{ClientHandle, ClientType, ErrorCode};
 use power_policy::model::Name;
 
 use super::Notice;
@@ -18,14 +18,13 @@ use crate::engine::{Assignment, End, Engine, Input, Output};
 use crate::host::{
     Asked, ClientTypeModule, ConnectionId, Deleted, Hosting, Opening, Reported, Terms, Verdict,
 };
-use crate::limits;
 use crate::translate::Site;
 
-/// A PEP that is, or was, connected.
+/// A PEP that is connected.
 #[derive(Debug)]
 pub(super) struct Pep {
     pub(super) connection: Option<ConnectionId>,
-    /// Its base context. It outlives the connection for the hold time.
+    /// Its base context.
     pub(super) context: Option<Context>,
     /// Its other contexts.
     pub(super) contingencies: Contingencies,
@@ -73,7 +72,12 @@ impl Power {
     pub(super) fn drain_engine(&mut self, hosting: &mut Hosting<'_>) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Record(record) => self.records.push_back(record),
+                Output::Record(record) => {
+                    if let Record::Forgotten { pep } = &record {
+                        self.assigned.remove(pep);
+                    }
+                    self.records.push_back(record);
+                }
                 Output::Event(event) => self.notices.push_back(Notice::Event(event)),
                 Output::Answer {
                     id,
@@ -113,8 +117,7 @@ impl ClientTypeModule for Power {
             // A PEPID that is no name of ours: longer than 64 octets.
             return Verdict::refuse(ErrorCode::UNABLE_TO_PROCESS);
         };
-        let is_known = self.peps.contains_key(&pep);
-        if !self.peers.may_connect(&pep) || (!is_known && self.peps.len() >= limits::MAX_PEPS) {
+        if !self.peers.may_connect(&pep) || !self.engine.has_room_for(&pep) {
             return Verdict::refuse(ErrorCode::UNABLE_TO_PROCESS);
         }
         // What a PEP reported before its connection ended has aged since, by a time that its rows do not tell: mains that
@@ -176,43 +179,26 @@ impl ClientTypeModule for Power {
         if handle.is_none()
             && let Some(pep) = self.names.get(&id).cloned()
         {
-            if let Some(entry) = self.peps.get_mut(&pep) {
-                entry.settle_base();
+            if self.peps.get_mut(&pep).is_some_and(Pep::settle_base) {
+                self.report_facts(hosting, &pep);
             }
             self.synchronised(hosting, &pep);
             self.tell_context_events(hosting);
         }
     }
 
-    fn closed(&mut self, hosting: &mut Hosting<'_>, id: ConnectionId, cause: &CloseCause, held: bool) {
+    fn closed(&mut self, hosting: &mut Hosting<'_>, id: ConnectionId, cause: &CloseCause, _held: bool) {
         let Some(pep) = self.names.remove(&id) else { return };
-        let Some(entry) = self.peps.get_mut(&pep) else {
-            return;
-        };
-        if entry.connection == Some(id) {
-            entry.connection = None;
-            entry.synchronised = false;
-            // The PEP keeps its contingencies, and tells them when it is back.
-            entry.contingencies = Contingencies::default();
-            match &mut entry.context {
-                Some(context) if held => context.forget_unreported(),
-                context => *context = None,
-            }
+        if self
+            .peps
+            .get(&pep)
+            .is_some_and(|entry| entry.connection == Some(id))
+        {
+            // Nothing of it is resumed: the PEP tells everything anew when it is back.
+            self.peps.remove(&pep);
             let reason = cause.to_string();
             let end = whose_end(cause);
             self.tell(hosting, Input::Closed { pep, reason, end });
-        }
-    }
-
-    fn forgotten(&mut self, _: &mut Hosting<'_>, pep_id: &PepId) {
-        if let Ok(pep) = Name::new(pep_id.as_str())
-            && self
-                .peps
-                .get(&pep)
-                .is_some_and(|entry| entry.connection.is_none())
-        {
-            self.peps.remove(&pep);
-            self.assigned.remove(&pep);
         }
     }
 

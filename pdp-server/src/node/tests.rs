@@ -17,6 +17,8 @@ use power_policy::model::{Phase, Scope};
 
 use super::*;
 
+mod hostile;
+
 const CONFIG: &str = r#"
 name = "pdp-1"
 [listen]
@@ -59,6 +61,8 @@ struct Facts {
     charge_joules: u64,
     states: Vec<(String, String, wire::ActivityState)>,
     results: Vec<wire::ActionResult>,
+    /// The largest message that it says it takes.
+    max_msg: u32,
 }
 
 impl Facts {
@@ -73,6 +77,7 @@ impl Facts {
             charge_joules: 360_000,
             states: vec![activity("db", "gold"), activity("batch", "bronze")],
             results: Vec::new(),
+            max_msg: 65_536,
         }
     }
 
@@ -241,7 +246,7 @@ impl Pep {
             rows.push(Row::from(DeviceId {
                 instance: InstanceId::FIRST,
                 descr: AdminString::new("a test").unwrap(),
-                max_msg: Bounded::clamped(65_536),
+                max_msg: Bounded::clamped(self.facts.max_msg.into()),
                 max_contexts: Bounded::clamped(4),
             }));
         }
