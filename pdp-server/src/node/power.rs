@@ -7,6 +7,7 @@ use cops_codec::client_type::power::{Plan, PlanError};
 use cops_codec::client_type::store::{RequestRefused, read_readings};
 use cops_codec::message::{Decision, DecisionBody};
 use cops_codec::provisioning::{ClassError, ClassErrorCode, Contents, Prid, Report};
+use cops_codec::session::{CommandError, SessionLimits};
 use cops_codec::wire::{ClientHandle, ClientSi, Context as CopsContext, CopsError, ErrorCode, ReportType};
 use power_policy::model::Name;
 
@@ -379,6 +380,13 @@ impl Power {
             }
             Pending::Delete => Ok(vec![(context::deletion(), Told::Nothing)]),
         };
+        let decs = decs.and_then(|decs| {
+            fits(&decs).map(|()| decs).map_err(|why| {
+                context.forget_told();
+                let max = context.max_message_octets(ours);
+                format!("{why}, in messages of {max} octets that the PEP takes")
+            })
+        });
         let decs = match decs {
             Ok(decs) => decs,
             Err(reason) => return self.cannot_be_sent(hosting, pep, &pending, reason),
@@ -391,11 +399,28 @@ impl Power {
             };
             match pushed {
                 Ok(Some(decision)) => context.unreported.push_back((decision, told)),
-                _ => {
-                    // The PEP is gone or does not read; the engine hears of the one and judges the other by its results.
+                Ok(None)
+                | Err(
+                    CommandError::Closed | CommandError::ClientNotOpen(_) | CommandError::UnknownHandle(_),
+                ) => {
+                    // The PEP is gone, of which the engine hears.
                     context.forget_told();
-                    tracing::debug!(%pep, "a decision could not be sent");
-                    break;
+                    return;
+                }
+                Err(CommandError::TransmitFull { .. }) => {
+                    // It does not read now; all of it goes when it does.
+                    context.forget_told();
+                    context.pending = Some(pending);
+                    return;
+                }
+                Err(error) => {
+                    context.forget_told();
+                    return self.cannot_be_sent(
+                        hosting,
+                        pep,
+                        &pending,
+                        format!("it cannot be sent: {error}"),
+                    );
                 }
             }
         }
@@ -432,6 +457,31 @@ fn contingency_plan(contingency: Contingency, assignment: &Assignment) -> Plan {
 /// PEP gets the newest one and not all of them.
 const fn connection_room() -> usize {
     8
+}
+
+/// Whether the decisions of one plan can be on their way together: before the first is sent, since half a plan is none.
+fn fits(decs: &[(Vec<Decision>, Told)]) -> Result<(), String> {
+    let limits = SessionLimits::DEFAULT;
+    let most = limits.max_unreported_decisions - connection_room();
+    if decs.len() > most {
+        return Err(format!(
+            "it has {} parts, at most {most} can be on their way",
+            decs.len()
+        ));
+    }
+    let octets: usize = decs
+        .iter()
+        .flat_map(|(decisions, _)| decisions)
+        .filter_map(|d| d.named.as_ref())
+        .map(|named| named.len())
+        .sum();
+    if octets > limits.max_transmit_octets / 2 {
+        let most = limits.max_transmit_octets / 2;
+        return Err(format!(
+            "it has {octets} octets, at most {most} can be on their way"
+        ));
+    }
+    Ok(())
 }
 
 fn named_contents(client_si: &ClientSi) -> Option<Contents<'_>> {
