@@ -73,7 +73,7 @@ fn fail(w: &mut World, pep: &str) {
 
 #[test]
 fn in_quiet_days_plans_are_held_ready_and_nothing_of_them_is_done() {
-    let w = ready(with_contingencies(), two_nodes());
+    let mut w = ready(with_contingencies(), two_nodes());
     // One domain: the loss of the own domain is the loss of the whole cluster, and there are no others.
     for pep in ["a", "b"] {
         assert_eq!(held(&w, pep), [Contingency::Cluster]);

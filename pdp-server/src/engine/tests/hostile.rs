@@ -534,7 +534,7 @@ fn what_would_be_done_is_planned_once_however_often_it_is_asked() {
     let calls = std::sync::Arc::new(AtomicUsize::new(0));
     let counted = std::sync::Arc::clone(&calls);
     let mut settings = settings();
-    settings.planner = Box::new(move |snapshot, before, policy| {
+    settings.planner = std::sync::Arc::new(move |snapshot, before, policy| {
         counted.fetch_add(1, Ordering::Relaxed);
         power_policy::planner::plan(snapshot, before, policy)
     });
