@@ -246,7 +246,7 @@ impl Pep {
             rows.push(Row::from(DeviceId {
                 instance: InstanceId::FIRST,
                 descr: AdminString::new("a test").unwrap(),
-                max_msg: Bounded::clamped(self.facts.max_msg.into()),
+                max_msg: Bounded::clamped(self.facts.max_msg),
                 max_contexts: Bounded::clamped(4),
             }));
         }

@@ -111,8 +111,10 @@ fn while_a_step_takes_long_the_engine_does_not_ask_to_be_called_at_once() {
 fn a_server_is_off_by_the_word_of_whom_the_site_trusts_with_it_alone() {
     let mut w = World::new(settings(), two_nodes());
     w.pass(5_000);
-    let mut facts = PepFacts::default();
-    facts.servers = vec![seen("a", Powered::OffSeen), seen("b", Powered::OffSeen)];
+    let facts = PepFacts {
+        servers: vec![seen("a", Powered::OffSeen), seen("b", Powered::OffSeen)],
+        ..PepFacts::default()
+    };
     w.stranger("mallory", facts.clone());
     w.disconnect(&name("a"));
     w.pass(1_000);
@@ -150,8 +152,10 @@ fn a_claim_that_does_not_count_switches_nothing_on_or_off() {
     w.engine.execution.steps[off].settled = false;
     let mut claim = server("b");
     claim.powered = Powered::OffSeen;
-    let mut facts = PepFacts::default();
-    facts.servers = vec![claim];
+    let mut facts = PepFacts {
+        servers: vec![claim],
+        ..PepFacts::default()
+    };
     w.stranger("mallory", facts.clone());
     assert!(w.engine.state().off.is_empty(), "{}", w.log());
     let at = w.now;
@@ -391,16 +395,17 @@ fn a_pep_that_comes_and_goes_without_a_word_holds_nobody_up_either() {
 }
 
 fn domains(first: usize, count: usize, witness: Witness) -> PepFacts {
-    let mut facts = PepFacts::default();
-    facts.domains = (first..first + count)
-        .map(|n| DomainFact {
-            name: name(&format!("mallory-{n}")),
-            mains: Mains::Absent,
-            witness,
-            age_millis: 0,
-        })
-        .collect();
-    facts
+    PepFacts {
+        domains: (first..first + count)
+            .map(|n| DomainFact {
+                name: name(&format!("mallory-{n}")),
+                mains: Mains::Absent,
+                witness,
+                age_millis: 0,
+            })
+            .collect(),
+        ..PepFacts::default()
+    }
 }
 
 #[test]
@@ -600,11 +605,13 @@ fn what_a_stranger_says_of_a_reserve_keeps_no_host_from_being_switched_off() {
     w.pass(5_000);
     let in_use = |w: &World| w.engine.sources().snapshot().servers[0].custodian_in_use;
     assert!(!in_use(&w));
-    let mut facts = PepFacts::default();
-    facts.supplies = vec![SupplyFact {
-        reserve: name("ups-c"),
-        server: name("elsewhere"),
-    }];
+    let facts = PepFacts {
+        supplies: vec![SupplyFact {
+            reserve: name("ups-c"),
+            server: name("elsewhere"),
+        }],
+        ..PepFacts::default()
+    };
     w.stranger("mallory", facts.clone());
     w.pass(1_000);
     assert!(!in_use(&w), "it is the custodian of neither");
