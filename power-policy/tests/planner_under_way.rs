@@ -11,7 +11,7 @@ use power_policy::checker::check;
 use power_policy::model::*;
 use power_policy::planner::plan;
 
-/// Seeds of each test; five matrices and six mishaps each, two plans after the first.
+/// Seeds of each test; five matrices and seven mishaps each, two plans after the first.
 const SEEDS: u64 = 8;
 
 fn seed(seed: u64, rough: bool, tally: &mut Tally) {

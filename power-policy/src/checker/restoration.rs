@@ -1,5 +1,5 @@
-//! A restoration brings things back in priority order, one class at a time, behind its gate and not too fast
-//! (invariant 22).
+//! A restoration, whole or where mains is while it is absent elsewhere, brings things back in priority order, one class
+//! at a time, behind its gate and not too fast (invariant 22).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,19 @@ pub(super) fn check(
     policy: &PowerPolicy,
     findings: &mut Findings,
 ) {
-    if plan.cause != Cause::Restoration {
+    // While the interruption goes on elsewhere the same holds where mains is.
+    let starts = |act: &Act| {
+        let on = HostState::On;
+        matches!(
+            act,
+            Act::Activity {
+                verb: Verb::Start,
+                ..
+            }
+        ) || matches!(act, Act::Host { state, .. } if *state == on)
+    };
+    let restoring = plan.cause == Cause::Restoration;
+    if !restoring && !reading.central.iter().flat_map(|s| &s.acts).any(starts) {
         return;
     }
     let waiting = waiting(snapshot, plan, reading);
@@ -51,7 +63,13 @@ fn own_reserves(snapshot: &Snapshot) -> Vec<Vec<usize>> {
 /// What was shed and could run again: on a server that is up or started by the plan, with room for it. By class.
 fn waiting(snapshot: &Snapshot, plan: &Plan, reading: &Reading<'_>) -> BTreeMap<Priority, Vec<usize>> {
     let refused: BTreeSet<&Name> = plan.refusals.iter().map(|r| &r.subject).collect();
-    let mut up: Vec<bool> = snapshot.servers.iter().map(|s| !s.powered.is_off()).collect();
+    let partial = plan.cause != Cause::Restoration;
+    let mut up: Vec<bool> = snapshot
+        .servers
+        .iter()
+        // While the interruption goes on elsewhere one that could be woken counts as well.
+        .map(|s| !s.powered.is_off() || (partial && s.starter.is_some()))
+        .collect();
     for act in reading.central.iter().flat_map(|s| &s.acts) {
         if let Act::Host {
             server,

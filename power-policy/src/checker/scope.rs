@@ -140,13 +140,24 @@ pub(super) fn protection(
     }
     let loads = super::loads(snapshot);
     let running = super::touchable(snapshot);
+    // One that is off, and stays so, needs nothing.
+    let mut up: Vec<bool> = snapshot.servers.iter().map(|s| !s.powered.is_off()).collect();
+    for act in reading.central.iter().flat_map(|s| &s.acts) {
+        if let Act::Host {
+            server,
+            state: HostState::On,
+        } = *act
+        {
+            up[server] = true;
+        }
+    }
     for r in lent {
         let reserve = &snapshot.reserves[r];
         let at_home: f64 = reserve
             .feeds
             .iter()
             .map(|s| s.0 as usize)
-            .filter(|s| snapshot.servers[*s].mains == Mains::Present)
+            .filter(|s| snapshot.servers[*s].mains == Mains::Present && up[*s])
             .map(|s| {
                 loads[s] as f64 * policy.protect_millis as f64 / 1_000.0
                     + super::clean_end(snapshot, s, &running[s])

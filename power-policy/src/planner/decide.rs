@@ -6,6 +6,7 @@ use super::flow::{Flow, Network, add, ratio};
 use super::hold_back::hold_back;
 use super::placement::{Wish, place};
 use super::prepare::{Cluster, Supply, seconds};
+use super::restarts::kept_for_restarts;
 use crate::model::{ActivityState, Mode};
 
 /// Part of the reserves' energy that is planned with; the rest covers what the figures do not say.
@@ -147,6 +148,7 @@ impl<'a, 'c> Deciding<'a, 'c> {
                     }
                     // Nobody knows what it draws from its reserve.
                     Supply::Unknown => energy = 0.0,
+                    Supply::Dark if !cluster.is_drill() => energy -= kept_for_restarts(cluster, *s),
                     Supply::Battery | Supply::Dark => {}
                 }
             }

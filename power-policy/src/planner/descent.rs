@@ -116,6 +116,15 @@ impl Script<'_, '_> {
         }
     }
 
+    /// Time in which nothing on batteries comes to its end, as things are.
+    pub(super) fn quiet_seconds(&self) -> f64 {
+        let (hard, _) = self.next(&self.reach());
+        let planned = self
+            .first_end()
+            .map_or(f64::INFINITY, |(at, _)| at - self.forward.time);
+        hard.min(planned) - self.follow_up_seconds() - margin_seconds(self.cluster)
+    }
+
     /// Time that closing hosts and changing lines takes.
     fn follow_up_seconds(&self) -> f64 {
         let cluster = self.cluster;
@@ -346,8 +355,8 @@ impl Script<'_, '_> {
                 .map_or(0.0, |l| l.energy);
             let at_home = cluster.stores[feed.store].homes.iter().any(|s| {
                 // A server on mains keeps its protection.
-                let keeps = cluster.nodes[*s].supply != Supply::Dark;
-                forward.on[*s] && *s != feed.server && keeps
+                let keeps = cluster.nodes[*s].supply != Supply::Dark && forward.on[*s];
+                (keeps || self.woken[*s]) && *s != feed.server
             });
             let others = promises[feed.store] > usize::from(left > 1.0);
             let waits = waiting_server[feed.server] || waiting_link[feed.link] || waiting_store[feed.store];

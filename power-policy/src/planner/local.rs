@@ -61,7 +61,7 @@ fn arrivals(cluster: &Cluster<'_>, central: &[Stage]) -> Vec<Vec<usize>> {
         if let StepKind::Activity {
             activity,
             server,
-            verb: Verb::TakeIn,
+            verb: Verb::TakeIn | Verb::Start,
             ..
         } = &step.kind
         {

@@ -4,7 +4,8 @@
 //! prepare (sanitise, islands)                 what may be touched, what is fixed load, who can feed whom
 //!   -> decide: hold_back, placement,          where each placement lives, how long, on whose energy; drops what
 //!      durations, flow                        cannot live and places the rest again, in a fixed number of rounds
-//!   -> script, moves, descent: feeds, forward   stages, each run forward as it is written
+//!   -> script, moves, restarts, descent: feeds,
+//!      forward                                   stages, each run forward as it is written
 //!   -> local                                  what a PEP does when it is cut off
 //! ```
 //!
@@ -30,6 +31,7 @@ mod moves;
 mod placement;
 mod prepare;
 mod rehearsal;
+mod restarts;
 mod restoration;
 mod script;
 mod shortfall;
@@ -91,7 +93,8 @@ pub fn plan(snapshot: &Snapshot, previous: Option<&Plan>, policy: &PowerPolicy) 
         standing_forecast(&cluster, previous, &mut plan);
         return plan;
     }
-    if snapshot.outage.is_none() || !anything_on_battery {
+    let owed_on_mains = restarts::is_anything_owed(&cluster);
+    if snapshot.outage.is_none() || !(anything_on_battery || owed_on_mains) {
         plan.stages = local::local_stages(&cluster, &[], &Care::new(&cluster));
         standing_forecast(&cluster, previous, &mut plan);
         return plan;
@@ -113,13 +116,15 @@ struct Draft {
     over_lent: Vec<usize>,
     /// Placements that a higher class has reason to envy.
     envied: Vec<usize>,
+    /// Activities that were shed and have no room where mains is.
+    no_room: Vec<usize>,
 }
 
 impl Draft {
     fn new(cluster: &Cluster<'_>, decision: Decision, care: &Care) -> Self {
         let mut script = Script::new(cluster, &decision, care);
         script.write();
-        let central = script.stages;
+        let (central, no_room) = (script.stages, script.no_room);
         let local = local::local_stages(cluster, &central, care);
         let reading = Reading::new(cluster, &central, &local);
         let run = |controller, strained| {
@@ -192,6 +197,7 @@ impl Draft {
             cut_off,
             over_lent,
             envied,
+            no_room,
         }
     }
 
@@ -422,6 +428,12 @@ fn refusals(cluster: &Cluster<'_>, draft: &Draft, plan: &mut Plan) {
                 Duration(cluster.millis(loss.at)),
                 words::lost(cluster, loss)
             ),
+        );
+    }
+    for a in &draft.no_room {
+        refuse(
+            &cluster.snapshot.activities[*a].name,
+            restarts::no_room_words(cluster, *a),
         );
     }
     for s in &draft.strained {

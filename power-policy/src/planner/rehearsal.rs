@@ -188,7 +188,6 @@ enum Timer {
     },
     HostBegins {
         server: usize,
-        off: bool,
         queue: usize,
     },
     Halted {
@@ -456,31 +455,31 @@ impl<'r, 'p, 'a, 'c> Run<'r, 'p, 'a, 'c> {
                     verb,
                 } => {
                     let end = match verb {
-                        Verb::TakeIn => self.take_in(activity, server, q),
+                        Verb::TakeIn | Verb::Start => self.take_in(activity, server, q, verb),
                         Verb::Stop | Verb::MoveOut => self.end(activity, server, Some((q, verb))),
                         _ => now,
                     };
                     let last = ends.entry(server).or_insert(end);
                     *last = end.max(*last);
                 }
-                Act::Host { server, off } => {
+                Act::Host { server, off: false } => {
+                    let boots = self.cluster.snapshot.servers[server].powered.is_off();
+                    let boot = self.cluster.snapshot.servers[server].boot_millis;
+                    let up = now.saturating_add(boot.saturating_mul(1_000));
+                    if boots && up > now {
+                        self.expect(q, up, Timer::Done { queue: q });
+                    }
+                }
+                Act::Host { server, off: true } => {
                     let at = ends.get(&server).copied().unwrap_or(now);
-                    self.expect(
-                        q,
-                        at,
-                        Timer::HostBegins {
-                            server,
-                            off,
-                            queue: q,
-                        },
-                    );
+                    self.expect(q, at, Timer::HostBegins { server, queue: q });
                 }
             }
         }
         self.finished(q, 0);
     }
 
-    fn take_in(&mut self, activity: usize, server: usize, q: usize) -> u64 {
+    fn take_in(&mut self, activity: usize, server: usize, q: usize, verb: Verb) -> u64 {
         let now = self.electricity.now;
         let model = &self.cluster.snapshot.activities[activity];
         let span = model.move_millis.saturating_mul(1_000);
@@ -490,7 +489,12 @@ impl<'r, 'p, 'a, 'c> Run<'r, 'p, 'a, 'c> {
             self.places[activity].push((server, None));
             self.by_server[server].push(activity);
         }
-        let extra = ratio(model.move_millijoules as f64 * 1_000.0, model.move_millis as f64);
+        let moved = if verb == Verb::TakeIn {
+            model.move_millijoules
+        } else {
+            0
+        };
+        let extra = ratio(moved as f64 * 1_000.0, model.move_millis as f64);
         self.electricity.change_load(server, draw + extra, 0);
         if span > 0 {
             self.electricity.change_load(server, -extra, span);
@@ -572,8 +576,8 @@ impl<'r, 'p, 'a, 'c> Run<'r, 'p, 'a, 'c> {
                 self.finished(queue, 1);
             }
             Timer::Done { queue } => self.finished(queue, 1),
-            Timer::HostBegins { server, off, queue } => {
-                if !off || self.halting[server] || !self.electricity.on[server] {
+            Timer::HostBegins { server, queue } => {
+                if self.halting[server] || !self.electricity.on[server] {
                     self.finished(queue, 1);
                     return;
                 }

@@ -9,7 +9,7 @@ use crate::plan::{HostState, Plan, Stage, Step, StepKind, Trigger, Verb};
 
 /// A class comes back when the reserves could carry it, and those above it, for so long again, or for its target if
 /// that is shorter: seconds.
-const CARRY_SECONDS: f64 = 120.0;
+pub(super) const CARRY_SECONDS: f64 = 120.0;
 
 pub(super) fn write(cluster: &Cluster<'_>, plan: &mut Plan) {
     let mut stages: Vec<Stage> = Vec::new();
@@ -140,26 +140,53 @@ fn start_hosts(cluster: &Cluster<'_>) -> Vec<Vec<Step>> {
         .map(|round| {
             round
                 .into_iter()
-                .map(|s| Step {
-                    kind: StepKind::Host {
-                        server: cluster.server_name(s).clone(),
-                        state: HostState::On,
-                    },
-                    reason: words::start(cluster, s, best[s]),
-                })
+                .map(|s| start_step(cluster, s, best[s]))
                 .collect()
         })
         .collect()
 }
 
-fn class_of(cluster: &Cluster<'_>, set: Option<usize>) -> usize {
+/// A server is started for a class.
+pub(super) fn start_step(cluster: &Cluster<'_>, s: usize, class: usize) -> Step {
+    Step {
+        kind: StepKind::Host {
+            server: cluster.server_name(s).clone(),
+            state: HostState::On,
+        },
+        reason: words::start(cluster, s, class),
+    }
+}
+
+/// An activity is started again.
+pub(super) fn restart_step(cluster: &Cluster<'_>, s: usize, a: usize) -> Step {
+    let activity = &cluster.snapshot.activities[a];
+    Step {
+        kind: StepKind::Activity {
+            activity: activity.name.clone(),
+            server: cluster.server_name(s).clone(),
+            verb: Verb::Start,
+            peer: None,
+            milliwatts: activity.draw_milliwatts,
+        },
+        reason: format!(
+            "it was shed in this interruption; {} has power again",
+            cluster.server_name(s)
+        ),
+    }
+}
+
+pub(super) fn class_of(cluster: &Cluster<'_>, set: Option<usize>) -> usize {
     set.map(|set| cluster.snapshot.sets[set].priority)
         .and_then(|priority| cluster.classes.iter().position(|c| c.priority == priority))
         .unwrap_or(usize::MAX)
 }
 
 /// Cuts a list into rounds in which each mains domain appears once.
-fn rounds<T: Copy>(cluster: &Cluster<'_>, list: &[T], server: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+pub(super) fn rounds<T: Copy>(
+    cluster: &Cluster<'_>,
+    list: &[T],
+    server: impl Fn(&T) -> usize,
+) -> Vec<Vec<T>> {
     let mut rounds: Vec<Vec<T>> = Vec::new();
     // Round from which each domain is free; servers without an inlet share a nameless one.
     let mut next = vec![0_usize; cluster.snapshot.domains.len() + 1];
@@ -207,22 +234,7 @@ fn restart_class(cluster: &Cluster<'_>, k: usize) -> Vec<Vec<Step>> {
                     let members = units.get(&key).cloned().unwrap_or_default();
                     members.into_iter().map(move |a| (key.0, a))
                 })
-                .map(|(s, a)| {
-                    let activity = &cluster.snapshot.activities[a];
-                    Step {
-                        kind: StepKind::Activity {
-                            activity: activity.name.clone(),
-                            server: cluster.server_name(s).clone(),
-                            verb: Verb::Start,
-                            peer: None,
-                            milliwatts: activity.draw_milliwatts,
-                        },
-                        reason: format!(
-                            "it was shed in this interruption; {} has power again",
-                            cluster.server_name(s)
-                        ),
-                    }
-                })
+                .map(|(s, a)| restart_step(cluster, s, a))
                 .collect()
         })
         .collect()

@@ -64,7 +64,7 @@ impl Staying {
         let needed_at_home = store
             .homes
             .iter()
-            .any(|s| script.forward.on[*s] && *s != feed.server);
+            .any(|s| (script.forward.on[*s] || script.woken[*s]) && *s != feed.server);
         let promised = self.promised[feed.store];
         let lent_elsewhere = promised.is_some_and(|(server, several)| several || server != feed.server);
         let in_use = link.exclusive && self.chosen_on[feed.link];
@@ -97,6 +97,10 @@ pub(super) struct Script<'a, 'c> {
     pub(super) arriving: Vec<usize>,
     /// Feeds whose promise is used up, and which stay because nothing better is to be had.
     pub(super) settled: Vec<(usize, usize, usize)>,
+    /// Servers with mains that the plan starts.
+    pub(super) woken: Vec<bool>,
+    /// What was shed and has no room where mains is.
+    pub(super) no_room: Vec<usize>,
     order: u32,
     pub(super) several_islands: bool,
 }
@@ -135,6 +139,8 @@ impl<'a, 'c> Script<'a, 'c> {
             closed: vec![false; cluster.nodes.len()],
             halting: vec![false; cluster.nodes.len()],
             settled: Vec::new(),
+            woken: vec![false; cluster.nodes.len()],
+            no_room: Vec::new(),
             // Stage 0 is released at once, and a drill switches nothing.
             order: u32::from(cluster.is_drill()),
             several_islands: islands.len() > 1,
@@ -146,6 +152,7 @@ impl<'a, 'c> Script<'a, 'c> {
         self.at_once();
         self.run_for(self.cluster.debounce_left + SETTLE_SECONDS);
         self.first_stops_and_moves();
+        self.restart_on_mains();
         self.steps_down();
     }
 

@@ -383,6 +383,14 @@ pub(super) fn restart(cluster: &Cluster<'_>, k: usize, trigger: &Trigger) -> Str
     }
 }
 
+/// Why servers with mains are started while the interruption goes on elsewhere.
+pub(super) fn wake(cluster: &Cluster<'_>) -> String {
+    format!(
+        "hosts that have mains start for what was shed, {} apart, for the inrush",
+        crate::plan::text::Duration(cluster.policy.restart_stagger_millis)
+    )
+}
+
 pub(super) fn start(cluster: &Cluster<'_>, s: usize, class: usize) -> String {
     let by = cluster.snapshot.servers[s]
         .starter

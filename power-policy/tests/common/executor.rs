@@ -621,7 +621,12 @@ impl Execution {
                 if let Err(error) = self.plant.start_activity(server.as_str(), activity.as_str()) {
                     self.refused
                         .push(format!("start {activity} on {server}: {error}"));
+                    return;
                 }
+                let (at, to) = (self.activity(activity.as_str()), self.snapshot.server_id(server));
+                let started = &mut self.snapshot.activities[at];
+                started.host = to.unwrap();
+                (started.state, started.shed) = (ActivityState::Running, false);
             }
             _ => {}
         }

@@ -19,15 +19,18 @@ pub(crate) enum Mishap {
     DeadReserve,
     /// What was on mains is not any more.
     Spreads,
+    /// The mains of a domain is back and has proven itself, that of another stays away.
+    Returns,
 }
 
-pub(crate) const MISHAPS: [Mishap; 6] = [
+pub(crate) const MISHAPS: [Mishap; 7] = [
     Mishap::Nothing,
     Mishap::Drained,
     Mishap::Silent,
     Mishap::CannotStart,
     Mishap::DeadReserve,
     Mishap::Spreads,
+    Mishap::Returns,
 ];
 
 /// Percent of what is under way that is told late: as it was before.
@@ -161,7 +164,9 @@ fn do_step(now: &mut Snapshot, kind: &StepKind, done: bool, late: bool) {
             server,
             state: HostState::Off,
         } if done && !late => {
+            // Everything on it has ended before.
             let server = now.server_id(server).unwrap();
+            lose(now, server);
             now.servers[server.0 as usize].powered = Powered::OffCommanded;
         }
         StepKind::Host {
@@ -264,6 +269,30 @@ fn befall(now: &mut Snapshot, dice: &mut Dice, mishap: Mishap) {
             // Its servers are lost with it, long before anybody plans.
             for s in now.reserves[r].feeds.clone() {
                 lose(now, s);
+            }
+        }
+        Mishap::Returns => {
+            let Some(back) = (now.domains.len() > 1).then(|| dice.range(0, now.domains.len() as u64 - 1))
+            else {
+                return;
+            };
+            let back = DomainId(u32::try_from(back).unwrap());
+            now.domains[back.0 as usize].mains = Mains::Present;
+            for server in &mut now.servers {
+                if server.inlets.iter().any(|i| i.domain == back) {
+                    server.mains = Mains::Present;
+                }
+            }
+            for reserve in &mut now.reserves {
+                // Some have charged meanwhile.
+                let room = reserve.capacity_millijoules
+                    - reserve.charge_millijoules.min(reserve.capacity_millijoules);
+                reserve.charge_millijoules += room / 100 * dice.range(0, 100);
+            }
+            let away = now.domains.iter().filter(|d| d.mains == Mains::Absent);
+            let away: Vec<Name> = away.map(|d| d.name.clone()).collect();
+            if let Some(outage) = &mut now.outage {
+                outage.scope = Scope::Domains(away);
             }
         }
         Mishap::Spreads => {

@@ -425,10 +425,15 @@ impl<'a, 'p> Run<'a, 'p> {
                 now
             }
             Verb::Start => {
+                // It takes as long as it takes to take it in.
                 self.place(activity, server);
                 self.stopped[activity] = None;
                 self.load(server);
-                now
+                let end = now.saturating_add(model.move_millis.saturating_mul(1_000));
+                if end > now {
+                    self.expect(q, end, Timer::Switched { queue: q });
+                }
+                end
             }
             Verb::TakeIn => {
                 self.place(activity, server);
