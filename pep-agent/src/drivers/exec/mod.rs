@@ -7,6 +7,8 @@
 //! when what was read is what was wanted.
 
 mod activity;
+#[cfg(test)]
+mod example_tests;
 mod host;
 mod line;
 pub mod protocol;
