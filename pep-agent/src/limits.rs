@@ -42,6 +42,20 @@ pub const MAX_NUT_LINE_OCTETS: usize = 1_024;
 pub const MAX_NUT_LINES: usize = 4_096;
 /// How long a NUT server may take to answer, in real milliseconds.
 pub const NUT_ANSWER_MILLIS: u64 = 5_000;
+/// Control groups that are looked at, below one hierarchy.
+pub const MAX_CGROUPS: usize = 65_536;
+/// Largest file of a control group that is read, in octets.
+pub const MAX_CGROUP_FILE_OCTETS: u64 = 1 << 20;
+/// How long a device may take to answer by SNMP, all tries together, in real milliseconds.
+pub const SNMP_ANSWER_MILLIS: u64 = 5_000;
+/// How often a question is sent by SNMP before it has no answer: datagrams get lost.
+pub const SNMP_TRIES: u32 = 3;
+/// How long a Redfish service may take to answer, in real milliseconds: board controllers are slow.
+pub const REDFISH_ANSWER_MILLIS: u64 = 10_000;
+/// Longest answer of a Redfish service, in octets.
+pub const MAX_REDFISH_ANSWER_OCTETS: usize = 1 << 20;
+/// Largest file of certificates of devices, in octets.
+pub const MAX_PEM_FILE_OCTETS: u64 = 1 << 20;
 /// How long systemd may take to answer on D-Bus, in real milliseconds.
 pub const DBUS_ANSWER_MILLIS: u64 = 5_000;
 /// Largest file with a password, in octets.

@@ -4,18 +4,26 @@
 //! [`read`](ReserveDriver::read) and hands it one action at a time. Every action first looks whether the thing is done
 //! already, so that repeating one does no harm. IO is allowed here, the clock too: times in drivers are real ones.
 
+pub mod cgroup;
 pub mod command;
+pub mod draw;
 pub mod exec;
 pub mod host;
 pub mod nut;
+pub mod outlet;
 pub mod plant_link;
 pub mod plant_protocol;
 pub mod plant_service;
 pub mod power_supply;
 pub mod process;
 pub mod program;
+pub mod redfish;
+pub mod secret_file;
 pub mod simulated;
+pub mod snmp;
 pub mod systemd;
+pub mod transfer_switch;
+pub mod trust;
 
 use std::time::Duration;
 
@@ -51,6 +59,11 @@ pub trait LineDriver {
 
     /// Takes everything off.
     fn open(&mut self) -> DriverFuture<'_, ActionOutcome>;
+
+    /// Ends what is held open at the device, such as a session.
+    fn close(&mut self) -> DriverFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
 
 /// An activity on a server.
@@ -85,6 +98,11 @@ pub trait HostDriver {
 
     /// Switches it on, or off cleanly.
     fn set(&mut self, state: HostState) -> DriverFuture<'_, ActionOutcome>;
+
+    /// Ends what is held open at the device, such as a session.
+    fn close(&mut self) -> DriverFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
 
 /// Runs drivers: reads each every `poll` of real time, and whenever something has happened, and hands it its actions.

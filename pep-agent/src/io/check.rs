@@ -9,7 +9,10 @@ use super::keys::{KeyFile, KeysError};
 use super::run::deny_list;
 use super::toml_file::TomlError;
 use super::trial;
+use crate::drivers::cgroup::{CgroupRoot, StopBy, Which};
+use crate::drivers::nut::NutServer;
 use crate::drivers::process::ProcessTable;
+use crate::drivers::snmp::{SnmpAccess, SnmpDevice};
 use cops_codec::wire::PepId;
 
 /// Arguments of `pep-agent check-config`.
@@ -118,6 +121,50 @@ fn program_problem(program: &str) -> Option<&'static str> {
     (!found).then_some("is nowhere on the PATH")
 }
 
+/// Whether this user may signal a process; one that has just ended nobody has to stop.
+fn may_signal(pid: i32) -> bool {
+    use rustix::process::{Pid, test_kill_process};
+    Pid::from_raw(pid).is_none_or(|pid| test_kill_process(pid) != Err(rustix::io::Errno::PERM))
+}
+
+/// What is found of a control group now.
+fn in_words_of_group(root: &CgroupRoot, which: &Which, stop_by: &StopBy) -> Option<String> {
+    match which.find(root) {
+        Err(error) => Some(format!("warning: {error}")),
+        Ok(None) => Some("is not here now".to_owned()),
+        Ok(Some(group)) if *stop_by == StopBy::Freezing => {
+            let problem = group.freezer_problem();
+            let used = group.memory_octets().map(|octets| octets >> 20);
+            problem.map(|problem| format!("warning: {problem}")).or_else(|| {
+                Some(match used {
+                    Some(mebibytes) => format!("can be frozen; uses {mebibytes} MiB of memory"),
+                    None => "can be frozen".to_owned(),
+                })
+            })
+        }
+        Ok(Some(_)) => None,
+    }
+}
+
+/// What to say of a password that goes over the wire in plain.
+fn in_plain(server: &NutServer) -> &'static str {
+    let host = server.address.rsplit_once(':').map_or("", |(host, _)| host);
+    let here = host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    if server.login.is_some() && server.trust.is_none() && !here {
+        ", whose password goes over the wire in plain: give authorities or fingerprint"
+    } else {
+        ""
+    }
+}
+
+fn snmp_version(device: &SnmpDevice) -> &'static str {
+    match &device.access {
+        SnmpAccess::Community(_) => "SNMP v2c, whose community goes over the wire in plain",
+        SnmpAccess::Usm(usm) if usm.privacy.is_none() => "SNMP v3, without privacy",
+        SnmpAccess::Usm(_) => "SNMP v3",
+    }
+}
+
 /// What a file means, a line each.
 fn in_words(config: &AgentConfig, table: &ProcessTable) -> Vec<String> {
     let mut lines = Vec::new();
@@ -167,7 +214,9 @@ fn in_words(config: &AgentConfig, table: &ProcessTable) -> Vec<String> {
         let source = match &reserve.source {
             ReserveSource::Simulated => "simulated".to_owned(),
             ReserveSource::Exec(program) => format!("program {}", program.argv.join(" ")),
-            ReserveSource::Nut { address, ups, .. } => format!("NUT, {ups} at {address}"),
+            ReserveSource::Nut { server, ups, .. } => {
+                format!("NUT, {ups} at {}{}", server.address, in_plain(server))
+            }
             ReserveSource::PowerSupply { class, device, .. } => {
                 format!("the kernel, {}", class.join(device).display())
             }
@@ -179,9 +228,30 @@ fn in_words(config: &AgentConfig, table: &ProcessTable) -> Vec<String> {
             LineSource::Simulated => "simulated".to_owned(),
             LineSource::Exec(program) => format!("program {}", program.argv.join(" ")),
             LineSource::NutOutlet(facts) => format!(
-                "NUT, outlet {} of {} at {}",
-                facts.outlet, facts.device, facts.server.address
+                "NUT, outlet {} of {} at {}{}",
+                facts.outlet,
+                facts.device,
+                facts.server.address,
+                in_plain(&facts.server)
             ),
+            LineSource::SnmpOutlet(facts) => {
+                format!(
+                    "{}, outlet {} at {} ({})",
+                    snmp_version(&facts.device),
+                    facts.outlet,
+                    facts.device.address,
+                    facts.table.name
+                )
+            }
+            LineSource::SnmpTransfer { device, .. } => {
+                format!("{}, transfer switch at {}", snmp_version(device), device.address)
+            }
+            LineSource::RedfishOutlet { service, path, .. } => {
+                format!("Redfish, outlet {path} at {}", service.host)
+            }
+            LineSource::RedfishTransfer { service, path, .. } => {
+                format!("Redfish, transfer switch {path} at {}", service.host)
+            }
         };
         lines.push(format!("line {} ({:?}): {source}", line.name, line.role));
     }
@@ -206,6 +276,9 @@ fn in_words(config: &AgentConfig, table: &ProcessTable) -> Vec<String> {
             "activity {} on {}: {can}",
             activity.key.activity, activity.key.server
         ));
+        if let ActivitySource::Cgroup { root, which, stop_by } = &activity.source {
+            lines.extend(in_words_of_group(root, which, stop_by).map(|line| format!("  {line}")));
+        }
         let ActivitySource::Process { pattern, .. } = &activity.source else {
             continue;
         };
@@ -214,6 +287,18 @@ fn in_words(config: &AgentConfig, table: &ProcessTable) -> Vec<String> {
             Ok(all) => {
                 let matching: Vec<_> = all.iter().filter(|process| pattern.matches(process)).collect();
                 lines.push(format!("  matches {} processes now", matching.len()));
+                lines.extend(
+                    matching
+                        .iter()
+                        .filter(|process| !may_signal(process.pid))
+                        .take(1)
+                        .map(|process| {
+                            format!(
+                                "  warning: {} (process {}) is {}'s, and may not be stopped by this user",
+                                process.comm, process.pid, process.user
+                            )
+                        }),
+                );
                 for reason in matching.iter().filter_map(|process| deny.reason(process, all)) {
                     lines.push(format!(
                         "  warning: it matches what is never touched, so all of it is left alone: {reason}"

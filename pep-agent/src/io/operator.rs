@@ -184,8 +184,13 @@ fn in_words(status: &Status) -> String {
             .denied
             .as_ref()
             .map_or_else(String::new, |why| format!(" (never touched: {why})"));
+        let source = if activity.draw_was_read {
+            ""
+        } else {
+            " (configured)"
+        };
         lines.push(format!(
-            "activity {} on {}: {}{qos}, {}{denied}",
+            "activity {} on {}: {}{qos}, {}{source}{denied}",
             activity.name,
             activity.server,
             activity.state,

@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use power_policy::model::Name;
+use power_policy::model::{LineState, Name};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::drivers::simulated::Simulation;
 use crate::drivers::{ActivityDriver, DriverSet, HostDriver, LineDriver, ReadError, ReserveDriver};
-use crate::engine::facts::ActivityKey;
+use crate::engine::facts::{ActivityKey, Joint, LineReading};
 use crate::engine::{Action, ActionId, ActionKind, ActionOutcome, Observation, Subject};
 
 /// Actions that wait for one driver; the engine gives one at a time, and another only after a time-out.
@@ -27,6 +27,8 @@ const OUTBOX: usize = 256;
 
 /// Events that the agent takes at one time: what they change is told to the PDP together.
 const BATCH: usize = 64;
+/// So many readings of a line in a row must fail before it is reported as faulty: one datagram may get lost.
+const UNREADABLE_AFTER: u32 = 3;
 
 /// What a driver's task tells.
 #[derive(Debug)]
@@ -109,6 +111,34 @@ impl Task {
                     })
                     .await;
                 }
+            }
+        }
+    }
+}
+
+/// What was last seen of a line. One that cannot be read for a while is reported as faulty, with what it joined last:
+/// power may still pass there, and nobody can switch it.
+#[derive(Debug, Default)]
+struct LineSight {
+    joined: Vec<Joint>,
+    failures: u32,
+}
+
+impl LineSight {
+    /// Takes a reading, or that there was none; what to report instead, when that is due.
+    fn look(&mut self, reading: &Result<LineReading, ReadError>) -> Option<LineReading> {
+        match reading {
+            Ok(reading) => {
+                self.joined.clone_from(&reading.joined);
+                self.failures = 0;
+                None
+            }
+            Err(_) => {
+                self.failures = self.failures.saturating_add(1);
+                (self.failures == UNREADABLE_AFTER).then(|| LineReading {
+                    state: LineState::Fault,
+                    joined: self.joined.clone(),
+                })
             }
         }
     }
@@ -240,13 +270,20 @@ impl DriverSet for Drivers {
     fn add_line(&mut self, name: Name, mut driver: Box<dyn LineDriver>, poll: Duration) {
         let mut task = self.task(format!("line {name}"), poll);
         let mut inbox = self.inbox(Subject::Line(name.clone()));
+        let mut sight = LineSight::default();
         self.tasks.spawn_local(async move {
             serve!(
                 task,
                 inbox,
                 async {
-                    let reading = driver.read().await?;
-                    Ok(vec![Observation::Line(name.clone(), reading)])
+                    let reading = driver.read().await;
+                    let fault = sight.look(&reading);
+                    if let Some(fault) = fault {
+                        // Beside the error, which is told once.
+                        task.tell(DriverEvent::Seen(Observation::Line(name.clone(), fault)))
+                            .await;
+                    }
+                    Ok(vec![Observation::Line(name.clone(), reading?)])
                 },
                 async |kind: ActionKind| match kind {
                     ActionKind::Join {
@@ -307,5 +344,35 @@ impl DriverSet for Drivers {
                 }
             )
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_reported_as_faulty_with_what_it_joined_last() {
+        let joint = Joint {
+            reserve: Name::new("ups-b").unwrap(),
+            server: Name::new("s1").unwrap(),
+            milliwatts: 1_000,
+        };
+        let closed = Ok(LineReading {
+            state: LineState::Closed,
+            joined: vec![joint.clone()],
+        });
+        let lost = Err(ReadError("gone".to_owned()));
+        let mut sight = LineSight::default();
+        for _ in 0..2 {
+            assert_eq!(sight.look(&closed), None);
+            assert_eq!(sight.look(&lost), None);
+            assert_eq!(sight.look(&lost), None, "twice may be chance");
+        }
+        let fault = sight.look(&lost).unwrap();
+        assert_eq!((fault.state, fault.joined), (LineState::Fault, vec![joint]));
+        assert_eq!(sight.look(&lost), None, "told once");
     }
 }

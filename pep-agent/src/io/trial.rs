@@ -22,8 +22,9 @@ struct Trial(Vec<(String, Look)>);
 impl DriverSet for Trial {
     fn add_host(&mut self, name: Name, mut driver: Box<dyn HostDriver>, _poll: Duration) {
         let look = Box::pin(async move {
-            let reading = driver.read().await?;
-            Ok(format!("{:?}", reading.server.powered).to_lowercase())
+            let reading = driver.read().await;
+            driver.close().await;
+            Ok(format!("{:?}", reading?.server.powered).to_lowercase())
         });
         self.0.push((format!("server {name}"), look));
     }
@@ -45,7 +46,9 @@ impl DriverSet for Trial {
 
     fn add_line(&mut self, name: Name, mut driver: Box<dyn LineDriver>, _poll: Duration) {
         let look = Box::pin(async move {
-            let reading = driver.read().await?;
+            let reading = driver.read().await;
+            driver.close().await;
+            let reading = reading?;
             let state = format!("{:?}", reading.state).to_lowercase();
             Ok(format!("{state}, {} joined", reading.joined.len()))
         });

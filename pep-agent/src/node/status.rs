@@ -121,6 +121,8 @@ pub struct ActivityStatus {
     pub qos: Option<String>,
     /// Its draw, in milliwatts.
     pub milliwatts: u32,
+    /// Whether that was read (measured, or told by its driver); if not, it is the file's figure.
+    pub draw_was_read: bool,
     /// Why it must not be touched, if so.
     pub denied: Option<String>,
 }
@@ -239,6 +241,9 @@ impl Node {
                         .reading()
                         .and_then(|reading| reading.milliwatts)
                         .unwrap_or(thing.facts.milliwatts),
+                    draw_was_read: thing
+                        .reading()
+                        .is_some_and(|reading| reading.milliwatts.is_some()),
                     denied: thing.reading().and_then(|reading| reading.denied.clone()),
                 })
                 .collect(),

@@ -1,6 +1,7 @@
 //! The machine that the agent runs on.
 
 pub mod rapl;
+pub mod wake_on_lan;
 
 use std::time::{Duration, Instant};
 

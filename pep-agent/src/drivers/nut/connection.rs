@@ -1,18 +1,19 @@
 //! The connection to one `upsd`: questions and answers, a login, the result of a command.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
 
 use super::protocol::{self, Fault, Progress, Tracking};
-use crate::limits::{MAX_NUT_LINE_OCTETS, MAX_NUT_LINES, MAX_PASSWORD_FILE_OCTETS, NUT_ANSWER_MILLIS};
+use crate::drivers::secret_file::{SecretError, read_secret};
+use crate::drivers::trust::{Trust, secure};
+use crate::limits::{MAX_NUT_LINE_OCTETS, MAX_NUT_LINES, NUT_ANSWER_MILLIS};
 
 /// How often the result of a command is asked for.
 const LOOK: Duration = Duration::from_millis(100);
@@ -24,6 +25,8 @@ pub struct NutServer {
     pub address: String,
     /// Who the agent is there; reading needs nobody, switching does.
     pub login: Option<NutLogin>,
+    /// How it is known in TLS (STARTTLS); `None`: what is said goes over the wire in plain.
+    pub trust: Option<Trust>,
 }
 
 /// A user of `upsd.users`.
@@ -53,8 +56,10 @@ pub(super) enum NutError {
     Io(std::io::Error),
     #[error("{0}")]
     Fault(#[from] Fault),
-    #[error("password file {path}: {problem}")]
-    Password { path: PathBuf, problem: String },
+    #[error("STARTTLS: {0}")]
+    Tls(String),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
 }
 
 impl From<LinesCodecError> for NutError {
@@ -66,10 +71,33 @@ impl From<LinesCodecError> for NutError {
     }
 }
 
+/// What lines go over: TCP, or TLS on it.
+trait Wire: AsyncRead + AsyncWrite + Unpin + std::fmt::Debug {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + std::fmt::Debug> Wire for S {}
+
+fn codec() -> LinesCodec {
+    LinesCodec::new_with_max_length(MAX_NUT_LINE_OCTETS)
+}
+
+/// Asks for TLS, and shakes hands. What came in plain with the agreement nobody vouches for.
+async fn start_tls(stream: TcpStream, trust: &Trust, host: &str) -> Result<Box<dyn Wire>, NutError> {
+    let mut lines = Framed::new(stream, codec());
+    lines.send(protocol::start_tls()).await?;
+    let line = lines.next().await.ok_or(NutError::Ended)??;
+    protocol::accepted(&line)?;
+    let parts = lines.into_parts();
+    if !parts.read_buf.is_empty() {
+        return Err(NutError::Tls("more came in plain after the agreement".to_owned()));
+    }
+    let secured = secure(trust, host, parts.io).await.map_err(NutError::Tls)?;
+    Ok(Box::new(secured))
+}
+
 /// A connection, logged in if the server's entry says as whom.
 #[derive(Debug)]
 pub(super) struct Connection {
-    lines: Framed<TcpStream, LinesCodec>,
+    lines: Framed<Box<dyn Wire>, LinesCodec>,
     /// Whether results of commands can be asked for; unknown until it was tried.
     tracking: Option<bool>,
 }
@@ -79,16 +107,26 @@ impl Connection {
         let stream = TcpStream::connect(&server.address)
             .await
             .map_err(NutError::Connect)?;
-        let mut connection = Self {
-            lines: Framed::new(stream, LinesCodec::new_with_max_length(MAX_NUT_LINE_OCTETS)),
-            tracking: None,
+        let mut connection = match &server.trust {
+            None => Self::over(Box::new(stream)),
+            Some(trust) => {
+                let host = server.address.rsplit_once(':').map_or("", |(host, _)| host);
+                Self::over(start_tls(stream, trust, host).await?)
+            }
         };
         if let Some(login) = &server.login {
-            let password = login.password()?;
+            let password = read_secret(&login.password_file)?;
             connection.command(protocol::username(&login.user)).await?;
             connection.command(protocol::password(&password)).await?;
         }
         Ok(connection)
+    }
+
+    fn over(stream: Box<dyn Wire>) -> Self {
+        Self {
+            lines: Framed::new(stream, codec()),
+            tracking: None,
+        }
     }
 
     async fn line(&mut self) -> Result<String, NutError> {
@@ -172,30 +210,5 @@ impl Connection {
                 Tracking::Succeeded => return Ok(()),
             }
         }
-    }
-}
-
-impl NutLogin {
-    fn password(&self) -> Result<String, NutError> {
-        let fail = |problem: String| NutError::Password {
-            path: self.password_file.clone(),
-            problem,
-        };
-        let metadata = fs::metadata(&self.password_file).map_err(|error| fail(error.to_string()))?;
-        if metadata.mode() & 0o077 != 0 {
-            let mode = metadata.mode() & 0o777;
-            return Err(fail(format!(
-                "others than its owner may use it (mode {mode:03o}), expected 600 or less"
-            )));
-        }
-        if metadata.len() > MAX_PASSWORD_FILE_OCTETS {
-            return Err(fail(format!("longer than {MAX_PASSWORD_FILE_OCTETS} octets")));
-        }
-        let text = fs::read_to_string(&self.password_file).map_err(|error| fail(error.to_string()))?;
-        let password = text.trim_end_matches(['\n', '\r']);
-        if password.is_empty() || password.contains(char::is_control) {
-            return Err(fail("expected one line, the password".to_owned()));
-        }
-        Ok(password.to_owned())
     }
 }

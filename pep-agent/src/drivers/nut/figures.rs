@@ -29,6 +29,10 @@ pub struct UpsStatus {
     pub calibrating: bool,
     /// `OFF`: the output is off.
     pub off: bool,
+    /// `BYPASS`: the load hangs on the mains, past the battery, which would carry nothing.
+    pub bypass: bool,
+    /// `RB`: the battery has to be replaced.
+    pub replace: bool,
 }
 
 impl UpsStatus {
@@ -45,6 +49,8 @@ impl UpsStatus {
                 "FSD" => status.forced_shutdown = true,
                 "CAL" => status.calibrating = true,
                 "OFF" => status.off = true,
+                "BYPASS" => status.bypass = true,
+                "RB" => status.replace = true,
                 _ => {}
             }
         }
@@ -69,7 +75,7 @@ impl UpsStatus {
                 forced_shutdown: true,
                 ..
             } => ReserveState::Low,
-            Self { off: true, .. } => ReserveState::Fault,
+            Self { off: true, .. } | Self { bypass: true, .. } => ReserveState::Fault,
             _ if !is_known => ReserveState::Unknown,
             Self { on_battery: true, .. }
             | Self {
@@ -128,6 +134,18 @@ impl NutFigures {
             (None, Some(runtime)) => (Some(runtime.min(full)), format!("battery.runtime x {load_note}")),
             (None, None) => (None, "neither battery.charge nor battery.runtime".to_owned()),
         };
+        let mut note = note;
+        for (is_so, said) in [
+            (status.calibrating, "a calibration runs"),
+            (status.bypass, "in bypass: its battery carries nothing"),
+            (status.replace, "its battery has to be replaced"),
+            (status.forced_shutdown, "a forced shut-down was ordered"),
+        ] {
+            if is_so {
+                note.push_str("; ");
+                note.push_str(said);
+            }
+        }
         let mut state = status.state();
         if charge.is_none() && state != ReserveState::Low {
             state = ReserveState::Unknown;
@@ -154,6 +172,15 @@ impl NutFigures {
             mains: status.mains(),
             note,
         }
+    }
+
+    /// The load that the UPS measures; what the file says of it is no measurement.
+    pub fn measured_load(&self, variables: &BTreeMap<String, String>) -> Option<u32> {
+        let figures = Self {
+            load_milliwatts: None,
+            ..*self
+        };
+        figures.load_milliwatts(variables).0
     }
 
     fn load_milliwatts(&self, variables: &BTreeMap<String, String>) -> (Option<u32>, &'static str) {

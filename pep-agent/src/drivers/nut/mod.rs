@@ -34,6 +34,7 @@ pub async fn survey(
     let server = NutServer {
         address: address.to_owned(),
         login: None,
+        trust: None,
     };
     let look = async {
         let mut connection = connection::Connection::open(&server).await?;

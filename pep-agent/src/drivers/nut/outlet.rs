@@ -1,23 +1,14 @@
-//! A switched outlet of a UPS or PDU as a divert line: it joins the reserve that feeds the device with the server whose
-//! cord hangs on the outlet.
-//!
-//! An outlet is on or off; it cannot limit power. What was asked for last is told as its milliwatts, and while that is
-//! not known the line's largest.
+//! A switched outlet that a NUT server knows ([`OutletLine`](crate::drivers::outlet::OutletLine) makes a line of it).
 
 use std::time::Duration;
 
-use power_policy::model::{LineState, Name};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use super::connection::{Connection, NutError, NutServer};
 use super::protocol::{self, Fault};
-use crate::drivers::{DriverFuture, LineDriver, ReadError};
-use crate::engine::ActionOutcome;
-use crate::engine::facts::{Joint, LineReading};
+use crate::drivers::DriverFuture;
+use crate::drivers::outlet::{Outlet, Position};
 use crate::limits::NUT_ANSWER_MILLIS;
-
-/// How often an outlet that was switched is looked at: drivers poll their device every 2 s.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// How an outlet is switched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +19,7 @@ pub enum OutletSwitch {
     Variable(String),
 }
 
-/// What an outlet joins, and where it is.
+/// Where an outlet is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutletFacts {
     /// The `upsd`.
@@ -47,39 +38,23 @@ pub struct OutletFacts {
 #[derive(Debug)]
 pub struct NutOutlet {
     facts: OutletFacts,
-    reserve: Name,
-    fed: Name,
-    /// Power that may pass: the line's, in milliwatts.
-    most: u32,
-    asked: Option<u32>,
     connection: Option<Connection>,
 }
 
 impl NutOutlet {
-    /// An outlet that joins `reserve` and the server `fed`; `most` milliwatts pass it at most.
-    pub fn new(facts: OutletFacts, reserve: Name, fed: Name, most: u32) -> Self {
+    /// An outlet; connects when it is first read.
+    pub fn new(facts: OutletFacts) -> Self {
         Self {
             facts,
-            reserve,
-            fed,
-            most,
-            asked: None,
             connection: None,
         }
     }
 
     fn at(&self, error: impl std::fmt::Display) -> String {
-        let OutletFacts {
-            server,
-            device,
-            outlet,
-            ..
-        } = &self.facts;
-        format!("outlet {outlet} of {device}@{}: {error}", server.address)
+        format!("{}: {error}", self.label())
     }
 
-    /// Whether it is on; `None` if the device says something else.
-    async fn is_on(&mut self) -> Result<Option<bool>, NutError> {
+    async fn status(&mut self) -> Result<Position, NutError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => Connection::open(&self.facts.server).await?,
@@ -89,22 +64,15 @@ impl NutOutlet {
         if matches!(status, Ok(_) | Err(NutError::Fault(Fault::Refused(_)))) {
             self.connection = Some(connection);
         }
-        Ok(match status?.as_str() {
-            "on" | "yes" => Some(true),
-            "off" | "no" => Some(false),
-            _ => None,
+        let status = status?;
+        Ok(match status.as_str() {
+            "on" | "yes" => Position::On,
+            "off" | "no" => Position::Off,
+            _ => Position::Neither(format!("{status:?}")),
         })
     }
 
-    async fn look(&mut self) -> Result<Option<bool>, String> {
-        let limit = Duration::from_millis(NUT_ANSWER_MILLIS);
-        match timeout(limit, self.is_on()).await {
-            Ok(is_on) => is_on.map_err(|error| self.at(error)),
-            Err(_) => Err(self.at(NutError::Silent)),
-        }
-    }
-
-    async fn command(&mut self, on: bool) -> Result<(), NutError> {
+    async fn order(&mut self, on: bool) -> Result<(), NutError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => Connection::open(&self.facts.server).await?,
@@ -122,78 +90,30 @@ impl NutOutlet {
         }
         done
     }
-
-    /// Switches, and reads back until the status follows.
-    async fn switch(&mut self, milliwatts: u32) -> ActionOutcome {
-        let on = milliwatts > 0;
-        match self.look().await {
-            Ok(Some(is_on)) if is_on == on => {
-                self.asked = on.then_some(milliwatts);
-                return ActionOutcome::Done("so already".to_owned());
-            }
-            // One that cannot be read is switched all the same: what comes of it is read back.
-            Ok(_) | Err(_) => {}
-        }
-        let end = Instant::now() + self.facts.limit;
-        let commanded = match timeout(self.facts.limit, self.command(on)).await {
-            Ok(commanded) => commanded,
-            Err(_) => Err(NutError::Silent),
-        };
-        if let Err(error) = commanded {
-            return ActionOutcome::Failed(self.at(error));
-        }
-        loop {
-            let problem = match self.look().await {
-                Ok(Some(is_on)) if is_on == on => {
-                    self.asked = on.then_some(milliwatts);
-                    return ActionOutcome::Done(String::new());
-                }
-                Ok(Some(_)) => self.at("upsd says done, and it did not follow"),
-                Ok(None) => self.at("upsd says done, and its status is neither on nor off"),
-                Err(error) => error,
-            };
-            if Instant::now() >= end {
-                return ActionOutcome::Failed(problem);
-            }
-            sleep(LOOK).await;
-        }
-    }
 }
 
-impl LineDriver for NutOutlet {
-    fn read(&mut self) -> DriverFuture<'_, Result<LineReading, ReadError>> {
+impl Outlet for NutOutlet {
+    fn label(&self) -> String {
+        let OutletFacts {
+            server,
+            device,
+            outlet,
+            ..
+        } = &self.facts;
+        format!("outlet {outlet} of {device}@{}", server.address)
+    }
+
+    fn look(&mut self) -> DriverFuture<'_, Result<Position, String>> {
         Box::pin(async {
-            Ok(match self.look().await.map_err(ReadError)? {
-                Some(true) => LineReading {
-                    state: LineState::Closed,
-                    joined: vec![Joint {
-                        reserve: self.reserve.clone(),
-                        server: self.fed.clone(),
-                        milliwatts: self.asked.unwrap_or(self.most),
-                    }],
-                },
-                Some(false) => LineReading {
-                    state: LineState::Open,
-                    joined: Vec::new(),
-                },
-                None => LineReading {
-                    state: LineState::Fault,
-                    joined: Vec::new(),
-                },
-            })
-        })
-    }
-
-    fn join(&mut self, reserve: Name, server: Name, milliwatts: u32) -> DriverFuture<'_, ActionOutcome> {
-        Box::pin(async move {
-            if reserve != self.reserve || server != self.fed {
-                return ActionOutcome::Refused(format!("it joins {} and {} only", self.reserve, self.fed));
+            let limit = Duration::from_millis(NUT_ANSWER_MILLIS);
+            match timeout(limit, self.status()).await {
+                Ok(position) => position.map_err(|error| self.at(error)),
+                Err(_) => Err(self.at(NutError::Silent)),
             }
-            self.switch(milliwatts).await
         })
     }
 
-    fn open(&mut self) -> DriverFuture<'_, ActionOutcome> {
-        Box::pin(self.switch(0))
+    fn command(&mut self, on: bool) -> DriverFuture<'_, Result<(), String>> {
+        Box::pin(async move { self.order(on).await.map_err(|error| self.at(error)) })
     }
 }

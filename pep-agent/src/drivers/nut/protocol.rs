@@ -150,6 +150,11 @@ pub fn accepted(line: &str) -> Result<Vec<String>, Fault> {
     }
 }
 
+/// What begins TLS.
+pub fn start_tls() -> String {
+    "STARTTLS".to_owned()
+}
+
 /// The question for the result of a command.
 pub fn get_tracking(id: &str) -> String {
     format!("GET TRACKING {id}")

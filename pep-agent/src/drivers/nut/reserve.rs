@@ -1,13 +1,15 @@
 //! A UPS as a reserve.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
 use super::NutFigures;
 use super::connection::{Connection, NutError, NutServer};
 use super::protocol::Fault;
+use crate::drivers::draw::LoadGauge;
 use crate::drivers::{DriverFuture, ReadError, ReserveDriver};
 use crate::engine::facts::ReserveReading;
 use crate::limits::NUT_ANSWER_MILLIS;
@@ -19,21 +21,26 @@ pub struct NutReserve {
     ups: String,
     figures: NutFigures,
     connection: Option<Connection>,
+    gauge: Option<Rc<LoadGauge>>,
 }
 
 impl NutReserve {
-    /// A UPS by its name at a server's `host:port`.
-    pub fn new(address: String, ups: String, figures: NutFigures) -> Self {
+    /// A UPS by its name at a server.
+    pub fn new(server: NutServer, ups: String, figures: NutFigures) -> Self {
         Self {
-            server: NutServer {
-                address,
-                // Everybody may read.
-                login: None,
-            },
+            server,
             ups,
             figures,
             connection: None,
+            gauge: None,
         }
+    }
+
+    /// Tells the load of the UPS at each reading.
+    #[must_use]
+    pub fn with_gauge(mut self, gauge: Option<Rc<LoadGauge>>) -> Self {
+        self.gauge = gauge;
+        self
     }
 
     async fn variables(&mut self) -> Result<BTreeMap<String, String>, NutError> {
@@ -61,7 +68,12 @@ impl ReserveDriver for NutReserve {
                 Err(_) => Err(NutError::Silent),
             };
             match variables {
-                Ok(variables) => Ok(self.figures.reading(&variables)),
+                Ok(variables) => {
+                    if let Some(gauge) = &self.gauge {
+                        gauge.tell(self.figures.measured_load(&variables), Instant::now());
+                    }
+                    Ok(self.figures.reading(&variables))
+                }
                 Err(error) => Err(ReadError(format!(
                     "{}@{}: {error}",
                     self.ups, self.server.address

@@ -14,6 +14,7 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use super::{DenyList, Pattern, Process, ProcessTable};
+use crate::drivers::draw::{DrawMeter, DrawShare};
 use crate::drivers::{ActivityDriver, DriverFuture, ReadError};
 use crate::engine::ActionOutcome;
 use crate::engine::facts::{ActivityReading, ActivityState};
@@ -45,6 +46,7 @@ pub struct ProcessActivity {
     start: Option<StartCommand>,
     grace: Duration,
     start_limit: Duration,
+    draw: Option<DrawShare>,
 }
 
 /// The processes of an activity at one instant.
@@ -72,7 +74,23 @@ impl ProcessActivity {
             start,
             grace,
             start_limit,
+            draw: None,
         }
+    }
+
+    /// Measures its draw by its share of the machine's processor time.
+    #[must_use]
+    pub fn with_draw(mut self, meter: Option<Rc<DrawMeter>>) -> Self {
+        self.draw = meter.map(DrawShare::new);
+        self
+    }
+
+    /// Processor time that processes have used, in microseconds.
+    fn cpu_micros(&self, processes: &[Process]) -> u64 {
+        let ticks_a_second = rustix::param::clock_ticks_per_second().max(1);
+        let ticks = |process: &Process| self.table.usage(process.pid).map(|usage| usage.cpu_ticks);
+        let all: u64 = processes.iter().filter_map(ticks).sum();
+        all.saturating_mul(1_000_000) / ticks_a_second
     }
 
     fn matched(&self) -> io::Result<Matched> {
@@ -90,16 +108,21 @@ impl ProcessActivity {
         Ok(matched)
     }
 
-    fn reading(&self) -> io::Result<ActivityReading> {
+    fn reading(&mut self) -> io::Result<ActivityReading> {
         let matched = self.matched()?;
         let state = match (matched.own.is_empty(), &self.start) {
             (false, _) => ActivityState::Running,
             (true, Some(_)) => ActivityState::Stopped,
             (true, None) => ActivityState::Absent,
         };
+        let used = self.draw.is_some().then(|| self.cpu_micros(&matched.own));
+        let milliwatts = match (&mut self.draw, used) {
+            (Some(draw), Some(used)) => draw.milliwatts(used, std::time::Instant::now()),
+            _ => None,
+        };
         Ok(ActivityReading {
             state,
-            milliwatts: None,
+            milliwatts,
             denied: matched.denied,
         })
     }

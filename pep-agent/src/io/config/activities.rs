@@ -9,6 +9,8 @@ use super::check::Place;
 use super::form::{self, ActivityDriver, Form};
 use super::servers::is_custodian;
 use super::{ActivityEntry, ActivitySource, ServerEntry};
+use crate::drivers::cgroup::tree::CGROUP_ROOT;
+use crate::drivers::cgroup::{CgroupRoot, StopBy, Which};
 use crate::drivers::command::CommandActivity;
 use crate::drivers::process::{Pattern, StartCommand};
 use crate::drivers::systemd::Bus;
@@ -96,7 +98,9 @@ fn declared(
     let stop_millis = place.millis("stop_seconds", activity.stop_seconds, STOP_MILLIS)?;
     let start_default = match activity.driver {
         ActivityDriver::Simulated => SIMULATED_START_MILLIS,
-        ActivityDriver::Command | ActivityDriver::Exec | ActivityDriver::Systemd => START_MILLIS,
+        ActivityDriver::Command | ActivityDriver::Exec | ActivityDriver::Systemd | ActivityDriver::Cgroup => {
+            START_MILLIS
+        }
     };
     let start_millis = place.millis("start_seconds", activity.start_seconds, start_default)?;
     if activity.driver != ActivityDriver::Exec {
@@ -106,7 +110,22 @@ fn declared(
         let given = [("unit", activity.unit.is_some()), ("bus", activity.bus.is_some())];
         place.refuse(&given, "it is for driver = \"systemd\"")?;
     }
+    if activity.driver != ActivityDriver::Cgroup {
+        let given = [
+            ("cgroup", activity.cgroup.is_some()),
+            ("container", activity.container.is_some()),
+            ("stop_by", activity.stop_by.is_some()),
+            ("cgroup_dir", activity.cgroup_dir.is_some()),
+        ];
+        place.refuse(&given, "it is for driver = \"cgroup\"")?;
+    }
     let (source, startable, stoppable) = match activity.driver {
+        ActivityDriver::Cgroup => {
+            if server.simulated {
+                return place.fail("driver", "is \"cgroup\", and its server is simulated");
+            }
+            control_group(place, activity)?
+        }
         ActivityDriver::Systemd => {
             let given = [
                 ("running", activity.running.is_some()),
@@ -220,6 +239,71 @@ fn declared(
         start_millis,
     };
     Ok(ActivityEntry { key, facts, source })
+}
+
+/// A control group, whether it can be started, and whether it can be stopped.
+fn control_group(
+    place: &Place<'_>,
+    activity: &form::Activity,
+) -> Result<(ActivitySource, bool, bool), TomlError> {
+    let given = [
+        ("running", activity.running.is_some()),
+        ("startable", activity.startable.is_some()),
+        ("status", activity.status.is_some()),
+        ("stop", activity.stop.is_some()),
+    ];
+    place.refuse(&given, "its control group tells, and is frozen or ended")?;
+    let which = match (&activity.cgroup, &activity.container) {
+        (Some(path), None) => {
+            let is_inside =
+                path.starts_with('/') && path.len() > 1 && !path.split('/').any(|part| part == "..");
+            if !is_inside {
+                return place.fail(
+                    "cgroup",
+                    format!("is {path:?}, expected a path as in /proc/PID/cgroup, and not the root"),
+                );
+            }
+            Which::Path(path.clone())
+        }
+        (None, Some(id)) => {
+            let is_id = (12..=64).contains(&id.len()) && id.bytes().all(|octet| octet.is_ascii_hexdigit());
+            if !is_id {
+                return place.fail(
+                    "container",
+                    format!("is {id:?}, expected 12 to 64 hexadecimal digits of its identifier"),
+                );
+            }
+            Which::Container(id.to_ascii_lowercase())
+        }
+        (Some(_), Some(_)) => {
+            return place.fail("container", "has no place here: the control group is given");
+        }
+        (None, None) => {
+            return place.fail(
+                "cgroup",
+                "is missing, expected its path as in /proc/PID/cgroup, or container, an identifier",
+            );
+        }
+    };
+    let why = "\"freezing\" (it keeps its memory, and is lost with the power) or \"ending\" (SIGTERM)";
+    let (stop_by, startable) = match place.needs("stop_by", activity.stop_by, why)? {
+        form::StopBy::Freezing => {
+            place.refuse(&[("start", activity.start.is_some())], "what is frozen is thawed")?;
+            (StopBy::Freezing, true)
+        }
+        form::StopBy::Ending => {
+            let start = activity
+                .start
+                .clone()
+                .map(|start| argv(place, "start", start))
+                .transpose()?;
+            let startable = start.is_some();
+            (StopBy::Ending { start }, startable)
+        }
+    };
+    let root = CgroupRoot::new(activity.cgroup_dir.as_deref().unwrap_or(CGROUP_ROOT));
+    let source = ActivitySource::Cgroup { root, which, stop_by };
+    Ok((source, startable, true))
 }
 
 fn managed(

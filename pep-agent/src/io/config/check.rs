@@ -9,7 +9,10 @@ use power_policy::grouping::Glob;
 use power_policy::model::Name;
 
 use super::form::{self, Form, IntegrityMode};
-use super::{AgentConfig, IntegrityEntry, TlsEntry, activities, lines, pdp, plant, reserves, servers};
+use super::{
+    AgentConfig, IntegrityEntry, ReserveEntry, ReserveSource, ServerEntry, TlsEntry, activities, lines, pdp,
+    plant, reserves, servers,
+};
 use crate::drivers::exec::ExecProgram;
 use crate::drivers::process::Pattern;
 use crate::engine::facts::{Role, Witness};
@@ -182,8 +185,16 @@ pub(super) fn check(text: &TomlFile, file: &Path) -> Result<AgentConfig, TomlErr
         limits::MAX_ACTIVITIES,
     )?;
 
-    let servers = servers::servers(text, &form)?;
-    let reserves = reserves::reserves(text, &form, &servers)?;
+    let servers = servers::servers(text, &form, &folder)?;
+    let reserves = reserves::reserves(text, &form, &servers, &folder)?;
+    for (index, server) in servers.iter().enumerate() {
+        if server.measure_draws && server.rapl.is_none() && sole_ups(server, &reserves).is_none() {
+            return Place::of(text, "server", index).fail(
+                "measure_draws",
+                "needs something that measures: rapl_rest_watts, or one NUT reserve that feeds this server alone",
+            );
+        }
+    }
     let lines = lines::lines(text, &form, &folder)?;
     let domains = domains(text, &form)?;
     let activities = activities::activities(text, &form, &servers, &state_dir, &folder)?;
@@ -273,6 +284,20 @@ fn integrity(table: &Place<'_>, form: &Form, folder: &Path) -> Result<Option<Int
         required: integrity.mode == IntegrityMode::Required,
         keys: folder.join(keys),
     }))
+}
+
+/// The NUT reserve that feeds a server, and feeds it alone: its load is the server's draw.
+pub(crate) fn sole_ups<'a>(server: &ServerEntry, reserves: &'a [ReserveEntry]) -> Option<&'a ReserveEntry> {
+    let feeds = |reserve: &&ReserveEntry| {
+        reserve
+            .facts
+            .as_ref()
+            .is_some_and(|facts| facts.feeds.contains(&server.name))
+    };
+    let mut feeding = reserves.iter().filter(feeds);
+    let only = feeding.next().filter(|_| feeding.next().is_none())?;
+    let is_alone = only.facts.as_ref().is_some_and(|facts| facts.feeds.len() == 1);
+    (is_alone && matches!(only.source, ReserveSource::Nut { .. })).then_some(only)
 }
 
 fn domains(text: &TomlFile, form: &Form) -> Result<Vec<(Name, Witness)>, TomlError> {

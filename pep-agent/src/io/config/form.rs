@@ -99,6 +99,9 @@ pub(super) enum HostDriver {
     Real,
     Simulated,
     Exec,
+    Redfish,
+    #[serde(rename = "wake_on_lan")]
+    WakeOnLan,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -138,9 +141,20 @@ pub(super) struct Server {
     pub(super) inlets: Option<Vec<Inlet>>,
     pub(super) halt: Option<Vec<String>>,
     pub(super) rapl_rest_watts: Option<f64>,
+    #[serde(default)]
+    pub(super) measure_draws: bool,
     pub(super) powercap_dir: Option<String>,
     pub(super) program: Option<Vec<String>>,
     pub(super) limit_seconds: Option<f64>,
+    pub(super) url: Option<String>,
+    pub(super) resource: Option<String>,
+    pub(super) authorities: Option<String>,
+    pub(super) fingerprint: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) password_file: Option<String>,
+    pub(super) mac: Option<String>,
+    pub(super) wake_address: Option<String>,
+    pub(super) probe: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -188,6 +202,10 @@ pub(super) struct Reserve {
     pub(super) role: Role,
     pub(super) ups: Option<String>,
     pub(super) address: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) password_file: Option<String>,
+    pub(super) authorities: Option<String>,
+    pub(super) fingerprint: Option<String>,
     pub(super) device: Option<String>,
     pub(super) adapter: Option<String>,
     pub(super) class_dir: Option<String>,
@@ -220,6 +238,26 @@ pub(super) enum LineDriver {
     Exec,
     #[serde(rename = "nut_outlet")]
     NutOutlet,
+    #[serde(rename = "snmp_outlet")]
+    SnmpOutlet,
+    #[serde(rename = "snmp_transfer")]
+    SnmpTransfer,
+    #[serde(rename = "redfish_outlet")]
+    RedfishOutlet,
+    #[serde(rename = "redfish_transfer")]
+    RedfishTransfer,
+}
+
+/// The objects of one outlet of a PDU whose table is not known.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SnmpObjects {
+    pub(super) state: String,
+    pub(super) state_on: i32,
+    pub(super) state_off: i32,
+    pub(super) control: String,
+    pub(super) control_on: i32,
+    pub(super) control_off: i32,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -250,6 +288,19 @@ pub(super) struct Line {
     pub(super) switch_variable: Option<String>,
     pub(super) user: Option<String>,
     pub(super) password_file: Option<String>,
+    pub(super) table: Option<String>,
+    pub(super) objects: Option<SnmpObjects>,
+    pub(super) community_file: Option<String>,
+    pub(super) authentication: Option<String>,
+    pub(super) privacy: Option<String>,
+    pub(super) privacy_password_file: Option<String>,
+    pub(super) context: Option<String>,
+    pub(super) url: Option<String>,
+    pub(super) resource: Option<String>,
+    pub(super) authorities: Option<String>,
+    pub(super) fingerprint: Option<String>,
+    pub(super) inputs: Option<std::collections::BTreeMap<String, String>>,
+    pub(super) rest: Option<String>,
     pub(super) program: Option<Vec<String>>,
     pub(super) limit_seconds: Option<f64>,
     pub(super) poll_seconds: Option<f64>,
@@ -271,6 +322,14 @@ pub(super) enum ActivityDriver {
     Command,
     Exec,
     Systemd,
+    Cgroup,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum StopBy {
+    Freezing,
+    Ending,
 }
 
 #[derive(Debug, Deserialize)]
@@ -304,6 +363,10 @@ pub(super) struct Activity {
     pub(super) limit_seconds: Option<f64>,
     pub(super) unit: Option<String>,
     pub(super) bus: Option<String>,
+    pub(super) cgroup: Option<String>,
+    pub(super) container: Option<String>,
+    pub(super) stop_by: Option<StopBy>,
+    pub(super) cgroup_dir: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

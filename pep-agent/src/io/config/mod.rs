@@ -11,10 +11,15 @@ mod lines;
 mod nut;
 mod pdp;
 mod plant;
+mod redfish;
 mod reserves;
 mod servers;
+mod snmp;
 #[cfg(test)]
 mod tests;
+mod transfer;
+
+pub(crate) use self::check::sole_ups;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,12 +30,17 @@ use power_policy::plant::PlantConfig;
 
 use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 
+use crate::drivers::cgroup::{CgroupRoot, StopBy, Which};
 use crate::drivers::command::CommandActivity;
 use crate::drivers::exec::ExecProgram;
-use crate::drivers::nut::{NutFigures, OutletFacts};
+use crate::drivers::host::wake_on_lan::WakeOnLan;
+use crate::drivers::nut::{NutFigures, NutServer, OutletFacts};
 use crate::drivers::power_supply::PowerSupplyFigures;
 use crate::drivers::process::{Pattern, StartCommand};
+use crate::drivers::redfish::RedfishAccess;
+use crate::drivers::snmp::{SnmpDevice, SnmpOutletFacts};
 use crate::drivers::systemd::Bus;
+use crate::drivers::transfer_switch::Inputs;
 use crate::engine::facts::{ActivityFacts, ActivityKey, LineFacts, ReserveFacts, Role, ServerFacts, Witness};
 use crate::io::toml_file::{TomlError, TomlFile};
 
@@ -169,8 +179,14 @@ pub struct ServerEntry {
     pub halt: Option<Vec<String>>,
     /// The folder of its counters of power, and what they do not see, in milliwatts.
     pub rapl: Option<(PathBuf, u32)>,
+    /// Draws of its processes and control groups follow from its measured power.
+    pub measure_draws: bool,
     /// The program that reads and switches it, if there is one.
     pub program: Option<ExecProgram>,
+    /// The Redfish service, and its path there, by which it is read and switched.
+    pub redfish: Option<(RedfishAccess, String)>,
+    /// How it is woken over the network.
+    pub wake_on_lan: Option<WakeOnLan>,
     /// Whose figures count.
     pub role: Role,
     /// Processor capacity, which no plant knows, in thousandths of a core.
@@ -188,8 +204,8 @@ pub enum ReserveSource {
     Simulated,
     /// From a NUT server.
     Nut {
-        /// `host:port`.
-        address: String,
+        /// The NUT server.
+        server: NutServer,
         /// Name of the UPS there.
         ups: String,
         /// What the file says of it.
@@ -236,6 +252,37 @@ pub enum LineSource {
     Simulated,
     /// An outlet that a NUT server knows.
     NutOutlet(OutletFacts),
+    /// An outlet of a PDU that speaks SNMP.
+    SnmpOutlet(SnmpOutletFacts),
+    /// A transfer switch that speaks SNMP.
+    SnmpTransfer {
+        /// The switch.
+        device: SnmpDevice,
+        /// What stands at its inputs.
+        inputs: Inputs,
+        /// How long a transfer may take.
+        limit: Duration,
+    },
+    /// An outlet behind a Redfish service.
+    RedfishOutlet {
+        /// The service.
+        service: RedfishAccess,
+        /// The outlet's path.
+        path: String,
+        /// How long it may take to follow.
+        limit: Duration,
+    },
+    /// A transfer switch behind a Redfish service.
+    RedfishTransfer {
+        /// The service.
+        service: RedfishAccess,
+        /// The switch's path.
+        path: String,
+        /// What stands at its inputs.
+        inputs: Inputs,
+        /// How long a transfer may take.
+        limit: Duration,
+    },
     /// By a program.
     Exec(ExecProgram),
 }
@@ -273,6 +320,15 @@ pub enum ActivitySource {
         bus: Bus,
         /// The unit.
         unit: String,
+    },
+    /// As a control group.
+    Cgroup {
+        /// Where control groups are found.
+        root: CgroupRoot,
+        /// Which one.
+        which: Which,
+        /// How it is stopped.
+        stop_by: StopBy,
     },
     /// As processes.
     Process {

@@ -1,6 +1,7 @@
 //! `[[reserve]]`.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use power_policy::model::{Chemistry, Name};
@@ -34,6 +35,7 @@ pub(super) fn reserves(
     text: &TomlFile,
     form: &Form,
     servers: &[ServerEntry],
+    folder: &Path,
 ) -> Result<Vec<ReserveEntry>, TomlError> {
     let mut reserves: Vec<ReserveEntry> = Vec::new();
     for (index, reserve) in form.reserve.iter().enumerate() {
@@ -41,8 +43,17 @@ pub(super) fn reserves(
         if reserve.driver != form::ReserveDriver::Exec {
             place.refuse_program(reserve.program.as_ref(), reserve.limit_seconds)?;
         }
+        if reserve.driver != form::ReserveDriver::Nut {
+            let given = [
+                ("user", reserve.user.is_some()),
+                ("password_file", reserve.password_file.is_some()),
+                ("authorities", reserve.authorities.is_some()),
+                ("fingerprint", reserve.fingerprint.is_some()),
+            ];
+            place.refuse(&given, "it is for a NUT reserve")?;
+        }
         let entry = match reserve.driver {
-            form::ReserveDriver::Nut => nut_reserve(&place, reserve, servers)?,
+            form::ReserveDriver::Nut => nut_reserve(&place, reserve, servers, folder)?,
             form::ReserveDriver::PowerSupply => power_supply_reserve(&place, reserve, servers)?,
             form::ReserveDriver::Exec => exec_reserve(&place, reserve, servers)?,
             form::ReserveDriver::Simulated => {
@@ -61,6 +72,7 @@ fn nut_reserve(
     place: &Place<'_>,
     reserve: &form::Reserve,
     servers: &[ServerEntry],
+    folder: &Path,
 ) -> Result<ReserveEntry, TomlError> {
     let given = [
         ("charge_percent", reserve.charge_percent.is_some()),
@@ -70,8 +82,18 @@ fn nut_reserve(
     place.refuse(&given, NOT_SIMULATED)?;
     refuse_power_supply_keys(place, reserve)?;
     let ups = nut::device(place, reserve.ups.as_ref())?;
-    let address = nut::address(place, reserve.address.as_ref())?;
-    let name = reserve.name.clone().unwrap_or_else(|| format!("{ups}@{address}"));
+    let keys = nut::Keys {
+        address: reserve.address.as_ref(),
+        user: reserve.user.as_ref(),
+        password_file: reserve.password_file.as_ref(),
+        authorities: reserve.authorities.as_ref(),
+        fingerprint: reserve.fingerprint.as_ref(),
+    };
+    let server = nut::server(place, &keys, folder)?;
+    let name = reserve
+        .name
+        .clone()
+        .unwrap_or_else(|| format!("{ups}@{}", server.address));
     let facts = reserve_facts(place, reserve, servers, false)?;
     let figures = NutFigures {
         capacity_joules: facts.capacity_joules,
@@ -82,11 +104,7 @@ fn nut_reserve(
     };
     Ok(ReserveEntry {
         name: place.name("name", &name)?,
-        source: ReserveSource::Nut {
-            address,
-            ups,
-            figures,
-        },
+        source: ReserveSource::Nut { server, ups, figures },
         role: facts.role,
         mains: facts.mains.clone(),
         poll: place.duration("poll_seconds", reserve.poll_seconds, DEVICE_POLL, 0.1)?,

@@ -1,16 +1,30 @@
 //! `[[server]]`.
 
+use std::path::Path;
+use std::time::Duration;
+
 use super::ServerEntry;
 use super::check::{Place, role};
 use super::form::{self, Form};
+use super::nut::host_and_port;
+use super::redfish;
 use super::reserves::PLANT_KNOWS;
+use crate::drivers::host::wake_on_lan::WakeOnLan;
+use crate::drivers::redfish::RedfishAccess;
 use crate::engine::facts::{InletFacts, Role, ServerFacts};
 use crate::io::toml_file::{TomlError, TomlFile};
 
 /// Where the kernel shows its counters of power.
 const POWERCAP_CLASS: &str = "/sys/class/powercap";
+/// Where magic packets go where the file says nothing: every interface of the network.
+const BROADCAST: &str = "255.255.255.255";
+/// The port of magic packets; nothing listens there, the interface looks into every datagram.
+const DISCARD_PORT: u16 = 9;
+const SSH_PORT: u16 = 22;
+/// How long a server that was woken may take to answer, where boot_seconds says less.
+const WAKE_LIMIT: Duration = Duration::from_secs(120);
 
-pub(super) fn servers(text: &TomlFile, form: &Form) -> Result<Vec<ServerEntry>, TomlError> {
+pub(super) fn servers(text: &TomlFile, form: &Form, folder: &Path) -> Result<Vec<ServerEntry>, TomlError> {
     let is_shared = form.plant.is_some();
     let mut servers: Vec<ServerEntry> = Vec::new();
     for (index, server) in form.server.iter().enumerate() {
@@ -26,11 +40,21 @@ pub(super) fn servers(text: &TomlFile, form: &Form) -> Result<Vec<ServerEntry>, 
             place.refuse_program(server.program.as_ref(), server.limit_seconds)?;
             None
         };
+        refuse_keys_of_other_drivers(&place, server)?;
+        let redfish = match server.driver {
+            form::HostDriver::Redfish => Some(redfish_system(&place, server, folder)?),
+            _ => None,
+        };
+        let wake_on_lan = match server.driver {
+            form::HostDriver::WakeOnLan => Some(wake_on_lan(&place, server)?),
+            _ => None,
+        };
         if server.driver != form::HostDriver::Real || role(server.role) != Role::Custodian {
             let given = [
                 ("halt", server.halt.is_some()),
                 ("rapl_rest_watts", server.rapl_rest_watts.is_some()),
                 ("powercap_dir", server.powercap_dir.is_some()),
+                ("measure_draws", server.measure_draws),
             ];
             place.refuse(&given, "it is for the machine that the agent runs on")?;
         }
@@ -66,14 +90,21 @@ pub(super) fn servers(text: &TomlFile, form: &Form) -> Result<Vec<ServerEntry>, 
             place.refuse(&given, PLANT_KNOWS)?;
             None
         } else {
-            Some(server_facts(&place, server, simulated || program.is_some())?)
+            Some(server_facts(
+                &place,
+                server,
+                simulated || program.is_some() || redfish.is_some() || wake_on_lan.is_some(),
+            )?)
         };
         servers.push(ServerEntry {
             name,
             simulated,
             halt,
             rapl,
+            measure_draws: server.measure_draws,
             program,
+            redfish,
+            wake_on_lan,
             role: role(server.role),
             cpu_millicores: server.cpu_millicores.unwrap_or(0),
             memory_mebibytes: server.memory_mebibytes.unwrap_or(0),
@@ -81,6 +112,90 @@ pub(super) fn servers(text: &TomlFile, form: &Form) -> Result<Vec<ServerEntry>, 
         });
     }
     Ok(servers)
+}
+
+/// Keys that say nothing with the driver that is given.
+fn refuse_keys_of_other_drivers(place: &Place<'_>, server: &form::Server) -> Result<(), TomlError> {
+    if server.driver != form::HostDriver::Redfish {
+        let given = [
+            ("url", server.url.is_some()),
+            ("resource", server.resource.is_some()),
+            ("authorities", server.authorities.is_some()),
+            ("fingerprint", server.fingerprint.is_some()),
+            ("user", server.user.is_some()),
+            ("password_file", server.password_file.is_some()),
+        ];
+        place.refuse(&given, "it is for driver = \"redfish\"")?;
+    }
+    if server.driver != form::HostDriver::WakeOnLan {
+        let given = [
+            ("mac", server.mac.is_some()),
+            ("wake_address", server.wake_address.is_some()),
+            ("probe", server.probe.is_some()),
+        ];
+        place.refuse(&given, "it is for driver = \"wake_on_lan\"")?;
+    }
+    Ok(())
+}
+
+fn redfish_system(
+    place: &Place<'_>,
+    server: &form::Server,
+    folder: &Path,
+) -> Result<(RedfishAccess, String), TomlError> {
+    let keys = redfish::Keys {
+        url: server.url.as_ref(),
+        authorities: server.authorities.as_ref(),
+        fingerprint: server.fingerprint.as_ref(),
+        user: server.user.as_ref(),
+        password_file: server.password_file.as_ref(),
+    };
+    Ok((
+        redfish::access(place, &keys, folder)?,
+        redfish::resource(place, server.resource.as_ref(), "/redfish/v1/Systems/1")?,
+    ))
+}
+
+fn wake_on_lan(place: &Place<'_>, server: &form::Server) -> Result<WakeOnLan, TomlError> {
+    if role(server.role) == Role::Custodian {
+        return place.fail(
+            "role",
+            "must be \"witness\": a server is woken by a neighbour of it",
+        );
+    }
+    let text = place.needs(
+        "mac",
+        server.mac.as_ref(),
+        "the MAC address of its interface, as in \"52:54:00:12:34:56\"",
+    )?;
+    let octets: Option<Vec<u8>> = text
+        .split([':', '-'])
+        .map(|octet| (octet.len() == 2).then(|| u8::from_str_radix(octet, 16).ok())?)
+        .collect();
+    let Some(mac) = octets.and_then(|octets| <[u8; 6]>::try_from(octets).ok()) else {
+        return place.fail(
+            "mac",
+            format!("is {text:?}, expected six octets as in \"52:54:00:12:34:56\""),
+        );
+    };
+    let to = server
+        .wake_address
+        .as_ref()
+        .map_or(BROADCAST, String::as_str)
+        .to_owned();
+    let to = host_and_port(place, "wake_address", &to, DISCARD_PORT)?;
+    let probe = place.needs(
+        "probe",
+        server.probe.as_ref(),
+        "a TCP port of it that answers when it is up, as in \"s2:22\"",
+    )?;
+    let boot = place.millis("boot_seconds", server.boot_seconds, 0)?;
+    Ok(WakeOnLan {
+        mac,
+        to,
+        probe: host_and_port(place, "probe", probe, SSH_PORT)?,
+        limit: WAKE_LIMIT.max(2 * Duration::from_millis(u64::from(boot))),
+    })
 }
 
 fn server_facts(place: &Place<'_>, server: &form::Server, can_power: bool) -> Result<ServerFacts, TomlError> {

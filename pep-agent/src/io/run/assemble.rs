@@ -1,28 +1,39 @@
 //! From the file to what runs: the inventory, and a driver for each thing in it.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use power_policy::model::Name;
 use power_policy::plant::Plant;
 use tokio::time::{Instant, sleep};
 
 use crate::drivers::DriverSet;
+use crate::drivers::cgroup::CgroupActivity;
+use crate::drivers::draw::{DrawMeter, DrawSource, LoadGauge};
 use crate::drivers::exec::{ExecActivity, ExecHost, ExecLine, ExecReserve};
 use crate::drivers::host::rapl::RaplMeter;
 use crate::drivers::host::{HaltCommand, RealHost};
 use crate::drivers::nut::{NutOutlet, NutReserve};
+use crate::drivers::outlet::{Outlet, OutletLine};
 use crate::drivers::plant_link::{PlantClient, PlantLinkError};
 use crate::drivers::power_supply::PowerSupplyReserve;
 use crate::drivers::process::{DenyList, ProcessActivity, ProcessTable};
+use crate::drivers::redfish::{RedfishAccess, RedfishHost, RedfishOutlet, RedfishService, RedfishTransfer};
 use crate::drivers::simulated::{
     SimulatedActivity, SimulatedHost, SimulatedLine, SimulatedReserve, Simulation,
 };
+use crate::drivers::snmp::{SnmpOutlet, SnmpTransfer};
 use crate::drivers::systemd::SystemdUnit;
+use crate::drivers::transfer_switch::{Inputs, TransferLine, TransferSwitch};
 use crate::engine::Inventory;
-use crate::engine::facts::{Role, SightFacts, Thing, Witness};
+use crate::engine::facts::{LineFacts, Role, ServerFacts, SightFacts, Thing, Witness};
 use crate::io::clock::BootClock;
-use crate::io::config::{ActivitySource, AgentConfig, LineSource, PlantEntry, ReserveSource};
+use crate::io::config::{
+    ActivitySource, AgentConfig, LineEntry, LineSource, PlantEntry, ReserveSource, ServerEntry, sole_ups,
+};
 use crate::io::supervise::Drivers;
 
 /// How often the plant is read, in real time; whatever happens in a shared one is told at once besides.
@@ -33,6 +44,8 @@ const PROCESS_POLL: Duration = Duration::from_secs(1);
 const HOST_POLL: Duration = Duration::from_secs(5);
 /// How long a halt command may take, and the machine after it, where halt_seconds says less.
 const HALT_LIMIT: Duration = Duration::from_secs(30);
+/// How long a server behind a board controller may take to be on or off, where boot_seconds and halt_seconds say less.
+const REDFISH_SWITCH_LIMIT: Duration = Duration::from_secs(60);
 /// Age from which a sight of the plant is stale, in real time.
 const PLANT_STALE: Duration = Duration::from_secs(5);
 /// How long a plant that does not listen yet is waited for, in real time.
@@ -81,6 +94,9 @@ pub async fn furnish(
     let mut furnishing = Furnishing {
         inventory: Inventory::default(),
         drivers,
+        services: BTreeMap::new(),
+        gauges: BTreeMap::new(),
+        meters: BTreeMap::new(),
     };
     furnishing.add_servers(config, clock, simulation).await?;
     furnishing.add_domains(config, clock, simulation);
@@ -129,6 +145,11 @@ fn needed(simulation: Option<&Simulation>) -> Result<&Simulation, PlantLinkError
 struct Furnishing<'a> {
     inventory: Inventory,
     drivers: &'a mut dyn DriverSet,
+    services: BTreeMap<RedfishAccess, Rc<RedfishService>>,
+    /// Loads of the UPSes whose load is a server's draw, by reserve.
+    gauges: BTreeMap<Name, Rc<LoadGauge>>,
+    /// What measures the draws of a server's activities, by server.
+    meters: BTreeMap<Name, Rc<DrawMeter>>,
 }
 
 impl Furnishing<'_> {
@@ -170,6 +191,15 @@ impl Furnishing<'_> {
                         self.add_sight(&inlet.domain, Witness::Inlet, clock);
                     }
                 }
+            } else if let Some((access, path)) = &server.redfish {
+                let limit = Duration::from_millis(u64::from(facts.boot_millis.max(facts.halt_millis)));
+                let limit = REDFISH_SWITCH_LIMIT.max(limit * 2);
+                let driver = RedfishHost::new(self.redfish(access), path.clone(), server.role, limit);
+                self.drivers
+                    .add_host(server.name.clone(), Box::new(driver), HOST_POLL);
+            } else if let Some(waker) = &server.wake_on_lan {
+                self.drivers
+                    .add_host(server.name.clone(), Box::new(waker.clone()), HOST_POLL);
             } else if server.role == Role::Custodian {
                 let halt = server.halt.as_ref().map(|argv| HaltCommand {
                     argv: argv.clone(),
@@ -182,12 +212,30 @@ impl Furnishing<'_> {
                 let driver = RealHost::new(halt, meter);
                 self.drivers
                     .add_host(server.name.clone(), Box::new(driver), PROCESS_POLL);
+                if server.measure_draws {
+                    self.add_meter(server, &facts, config);
+                }
             }
             self.inventory
                 .servers
                 .insert(server.name.clone(), Thing::new(facts));
         }
         Ok(())
+    }
+
+    /// What measures the draws of a server's activities: its counters, else the UPS that feeds it alone.
+    fn add_meter(&mut self, server: &ServerEntry, facts: &ServerFacts, config: &AgentConfig) {
+        let source = match (&server.rapl, sole_ups(server, &config.reserves)) {
+            (Some((class, rest)), _) => DrawSource::Rapl(RefCell::new(RaplMeter::new(class)), *rest),
+            (None, Some(reserve)) => {
+                let gauge = self.gauges.entry(reserve.name.clone()).or_default();
+                DrawSource::Ups(Rc::clone(gauge))
+            }
+            // The file was checked: it has one of them.
+            (None, None) => return,
+        };
+        let meter = DrawMeter::new(source, facts.idle_milliwatts, "/proc/stat");
+        self.meters.insert(server.name.clone(), Rc::new(meter));
     }
 
     fn add_sight(&mut self, domain: &power_policy::model::Name, witness: Witness, clock: BootClock) {
@@ -237,12 +285,9 @@ impl Furnishing<'_> {
                     self.drivers
                         .add_reserve(reserve.name.clone(), Box::new(driver), reserve.poll);
                 }
-                ReserveSource::Nut {
-                    address,
-                    ups,
-                    figures,
-                } => {
-                    let driver = NutReserve::new(address.clone(), ups.clone(), *figures);
+                ReserveSource::Nut { server, ups, figures } => {
+                    let gauge = self.gauges.get(&reserve.name).cloned();
+                    let driver = NutReserve::new(server.clone(), ups.clone(), *figures).with_gauge(gauge);
                     self.drivers
                         .add_reserve(reserve.name.clone(), Box::new(driver), reserve.poll);
                 }
@@ -288,13 +333,30 @@ impl Furnishing<'_> {
                         .add_line(line.name.clone(), Box::new(driver), PLANT_POLL);
                 }
                 LineSource::NutOutlet(outlet) => {
-                    // The file was checked: it has one member each.
-                    if let ([reserve], [server]) = (facts.reserves.as_slice(), facts.servers.as_slice()) {
-                        let (reserve, server) = (reserve.clone(), server.clone());
-                        let driver = NutOutlet::new(outlet.clone(), reserve, server, facts.milliwatts);
-                        self.drivers
-                            .add_line(line.name.clone(), Box::new(driver), line.poll);
-                    }
+                    self.add_outlet(line, &facts, outlet.limit, NutOutlet::new(outlet.clone()));
+                }
+                LineSource::SnmpOutlet(outlet) => {
+                    self.add_outlet(line, &facts, outlet.limit, SnmpOutlet::new(outlet.clone()));
+                }
+                LineSource::SnmpTransfer {
+                    device,
+                    inputs,
+                    limit,
+                } => {
+                    self.add_transfer(line, &facts, inputs, *limit, SnmpTransfer::new(device.clone()));
+                }
+                LineSource::RedfishOutlet { service, path, limit } => {
+                    let outlet = RedfishOutlet::new(self.redfish(service), path.clone());
+                    self.add_outlet(line, &facts, *limit, outlet);
+                }
+                LineSource::RedfishTransfer {
+                    service,
+                    path,
+                    inputs,
+                    limit,
+                } => {
+                    let switch = RedfishTransfer::new(self.redfish(service), path.clone(), facts.changeover);
+                    self.add_transfer(line, &facts, inputs, *limit, switch);
                 }
                 LineSource::Exec(program) => {
                     // What it declares is what plans reckon with; what takes twice as long is stuck.
@@ -307,6 +369,47 @@ impl Furnishing<'_> {
             self.inventory.lines.insert(line.name.clone(), Thing::new(facts));
         }
         Ok(())
+    }
+
+    fn add_outlet(
+        &mut self,
+        line: &LineEntry,
+        facts: &LineFacts,
+        limit: Duration,
+        outlet: impl Outlet + 'static,
+    ) {
+        // The file was checked: it has one member each.
+        if let ([reserve], [server]) = (facts.reserves.as_slice(), facts.servers.as_slice()) {
+            let (reserve, server) = (reserve.clone(), server.clone());
+            let driver = OutletLine::new(outlet, reserve, server, facts.milliwatts, limit);
+            self.drivers
+                .add_line(line.name.clone(), Box::new(driver), line.poll);
+        }
+    }
+
+    fn add_transfer(
+        &mut self,
+        line: &LineEntry,
+        facts: &LineFacts,
+        inputs: &Inputs,
+        limit: Duration,
+        switch: impl TransferSwitch + 'static,
+    ) {
+        // The file was checked: it feeds one server.
+        if let [server] = facts.servers.as_slice() {
+            let driver = TransferLine::new(switch, inputs.clone(), server.clone(), facts.milliwatts, limit);
+            self.drivers
+                .add_line(line.name.clone(), Box::new(driver), line.poll);
+        }
+    }
+
+    /// The service with this access: one for all that stand behind it.
+    fn redfish(&mut self, access: &RedfishAccess) -> Rc<RedfishService> {
+        let service = self
+            .services
+            .entry(access.clone())
+            .or_insert_with(|| Rc::new(RedfishService::new(access.clone())));
+        Rc::clone(service)
     }
 
     async fn add_activities(
@@ -354,6 +457,20 @@ impl Furnishing<'_> {
                     self.drivers
                         .add_activity(key.clone(), Box::new(command.clone()), PROCESS_POLL);
                 }
+                ActivitySource::Cgroup { root, which, stop_by } => {
+                    let driver = CgroupActivity::new(
+                        root.clone(),
+                        which.clone(),
+                        stop_by.clone(),
+                        Rc::clone(&table),
+                        Rc::clone(&deny),
+                        millis(facts.stop_millis),
+                        millis(facts.start_millis),
+                    )
+                    .with_draw(self.meters.get(&key.server).cloned());
+                    self.drivers
+                        .add_activity(key.clone(), Box::new(driver), PROCESS_POLL);
+                }
                 ActivitySource::Process { pattern, start } => {
                     let driver = ProcessActivity::new(
                         key.activity.clone(),
@@ -363,7 +480,8 @@ impl Furnishing<'_> {
                         start.clone(),
                         millis(facts.stop_millis),
                         millis(facts.start_millis),
-                    );
+                    )
+                    .with_draw(self.meters.get(&key.server).cloned());
                     self.drivers
                         .add_activity(key.clone(), Box::new(driver), PROCESS_POLL);
                 }

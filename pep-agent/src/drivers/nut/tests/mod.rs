@@ -23,6 +23,14 @@ fn figures() -> NutFigures {
     }
 }
 
+fn plain(address: String) -> NutServer {
+    NutServer {
+        address,
+        login: None,
+        trust: None,
+    }
+}
+
 fn variables(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs
         .iter()
@@ -47,6 +55,8 @@ fn reads_every_word_of_the_status() {
         ("OL CAL DISCHRG", Mains::Present, ReserveState::Discharging),
         ("OB CAL DISCHRG", Mains::Unknown, ReserveState::Discharging),
         ("OL OFF", Mains::Present, ReserveState::Fault),
+        ("OL BYPASS", Mains::Present, ReserveState::Fault),
+        ("OL CHRG RB", Mains::Present, ReserveState::Charging),
         ("OL TRIM SOMETHING-NEW", Mains::Present, ReserveState::Idle),
     ];
     for (text, mains, state) in cases {
@@ -195,6 +205,43 @@ fn reads_quoted_values_and_refuses_what_is_no_line_of_the_listing() {
     }
 }
 
+#[test]
+fn the_note_tells_of_a_calibration_a_bypass_an_old_battery_and_a_forced_shut_down() {
+    for (status, said) in [
+        ("OL CAL DISCHRG", "a calibration runs"),
+        ("OL BYPASS", "in bypass: its battery carries nothing"),
+        ("OL RB", "its battery has to be replaced"),
+        ("FSD OB LB", "a forced shut-down was ordered"),
+    ] {
+        let told = variables(&[("ups.status", status), ("battery.charge", "50")]);
+        let note = figures().reading(&told).note;
+        assert_eq!(note, format!("battery.charge x capacity; {said}"), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_not_told_the_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, mut questions, _server) =
+        fake_upsd(vec![vec![b"ERR FEATURE-NOT-CONFIGURED\n".to_vec()]]).await;
+    let server = NutServer {
+        trust: Some(crate::drivers::trust::Trust::Fingerprint([0; 32])),
+        login: Some(NutLogin {
+            user: "pep".into(),
+            password_file: folder.path().join("none"),
+        }),
+        ..plain(address)
+    };
+    let error = NutReserve::new(server, "rack1".into(), figures())
+        .read()
+        .await
+        .unwrap_err()
+        .0;
+    assert!(error.ends_with("upsd says FEATURE-NOT-CONFIGURED"), "{error}");
+    assert_eq!(questions.recv().await.as_deref(), Some("STARTTLS"));
+    assert!(questions.try_recv().is_err(), "nothing more was said");
+}
+
 /// A server that gives each connection the next list of answers, one an incoming line, and then closes it.
 async fn fake_upsd(
     connections: Vec<Vec<Vec<u8>>>,
@@ -241,7 +288,7 @@ async fn keeps_its_connection_through_stale_data() {
         listed("OB DISCHRG", "80"),
     ];
     let (address, mut questions, server) = fake_upsd(vec![answers]).await;
-    let mut reserve = NutReserve::new(address.clone(), "rack1".into(), figures());
+    let mut reserve = NutReserve::new(plain(address.clone()), "rack1".into(), figures());
     assert_eq!(reserve.read().await.unwrap().charge_joules, Some(900_000));
     let stale = reserve.read().await.unwrap_err();
     assert_eq!(stale.0, format!("rack1@{address}: upsd says DATA-STALE"));
@@ -300,7 +347,7 @@ async fn connects_anew_after_every_fault_of_the_server() {
     for (case, answer, expected) in faults {
         let (address, _questions, server) =
             fake_upsd(vec![vec![answer], vec![listed("OL CHRG", "10")]]).await;
-        let mut reserve = NutReserve::new(address, "rack1".into(), figures());
+        let mut reserve = NutReserve::new(plain(address), "rack1".into(), figures());
         let error = reserve.read().await.expect_err(case);
         assert!(error.0.contains(expected), "{case}: {error}");
         assert_eq!(
@@ -317,7 +364,7 @@ async fn a_missing_server_is_one_clear_line() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let mut reserve = NutReserve::new(address.clone(), "rack1".into(), figures());
+    let mut reserve = NutReserve::new(plain(address.clone()), "rack1".into(), figures());
     let error = reserve.read().await.unwrap_err().0;
     assert!(
         error.starts_with(&format!("rack1@{address}: cannot connect: ")),
@@ -330,7 +377,7 @@ async fn a_missing_server_is_one_clear_line() {
 async fn a_silent_server_is_given_up_on() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut reserve = NutReserve::new(
-        listener.local_addr().unwrap().to_string(),
+        plain(listener.local_addr().unwrap().to_string()),
         "rack1".into(),
         figures(),
     );

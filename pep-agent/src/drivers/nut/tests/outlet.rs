@@ -9,21 +9,32 @@ use power_policy::model::{LineState, Name};
 use super::super::protocol::{Tracking, accepted, password, set_variable, tracking, variable};
 use super::*;
 use crate::drivers::LineDriver;
+use crate::drivers::outlet::OutletLine;
 use crate::engine::ActionOutcome;
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-fn outlet(address: String, login: Option<NutLogin>, switch: OutletSwitch, limit_millis: u64) -> NutOutlet {
+fn outlet(
+    address: String,
+    login: Option<NutLogin>,
+    switch: OutletSwitch,
+    limit_millis: u64,
+) -> OutletLine<NutOutlet> {
     let facts = OutletFacts {
-        server: NutServer { address, login },
+        server: NutServer {
+            address,
+            login,
+            trust: None,
+        },
         device: "rack1".into(),
         outlet: 3,
         switch,
         limit: Duration::from_millis(limit_millis),
     };
-    NutOutlet::new(facts, name("ups-b"), name("s1"), 400_000)
+    let limit = facts.limit;
+    OutletLine::new(NutOutlet::new(facts), name("ups-b"), name("s1"), 400_000, limit)
 }
 
 fn status(status: &str) -> Vec<u8> {
