@@ -7,6 +7,7 @@ pub mod cluster_run;
 pub mod demo;
 pub mod harness;
 pub mod nut;
+pub mod pdu;
 pub mod process;
 pub mod tshark;
 pub mod work;
