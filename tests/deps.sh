@@ -13,6 +13,7 @@ needs=(
   "upsrw:nut-client"              # sets the dummy's variables
   "certutil:libnss3-tools"        # gives that upsd a certificate
   "snmpsimd:snmpsim"              # a PDU
+  "snmpd:snmpd"                   # speaks SNMPv3
   "chromium:chromium"             # shows the live page
   "chromedriver:chromium-driver"  # drives it
   "promtool:prometheus"           # judges the metrics and the alert rules

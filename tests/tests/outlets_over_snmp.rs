@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +15,7 @@ use pep_agent::drivers::transfer_switch::{Inputs, TransferLine};
 use pep_agent::engine::ActionOutcome;
 use pep_agent::io::config::{AgentConfig, LineSource};
 use power_policy::model::{LineState, Name};
-use system_tests::pdu::{COMMUNITY, Objects, PASSWORD, PRIVACY_PASSWORD, Pdu, USER};
+use system_tests::pdu::{COMMUNITY, Objects, PASSWORD, PRIVACY_PASSWORD, Pdu, SecureAgent, USER};
 use system_tests::process::program;
 use tempfile::TempDir;
 
@@ -77,7 +78,7 @@ impl Node {
     }
 
     /// Writes the file with one line, `keys` among its keys.
-    fn config(&self, pdu: &Pdu, keys: &str) -> PathBuf {
+    fn config(&self, device: SocketAddr, keys: &str) -> PathBuf {
         let file = self.path().join("agent.toml");
         let text = format!(
             r#"
@@ -98,7 +99,7 @@ reserves = ["ups-b"]
 servers = ["s1"]
 {keys}
 "#,
-            pdu.address()
+            device
         );
         fs::write(&file, text).unwrap();
         file
@@ -106,7 +107,11 @@ servers = ["s1"]
 
     /// The line of that file, as the agent makes it.
     fn line(&self, pdu: &Pdu, keys: &str) -> OutletLine<SnmpOutlet> {
-        let config = AgentConfig::read(&self.config(pdu, keys)).unwrap();
+        self.line_at(pdu.address(), keys)
+    }
+
+    fn line_at(&self, device: SocketAddr, keys: &str) -> OutletLine<SnmpOutlet> {
+        let config = AgentConfig::read(&self.config(device, keys)).unwrap();
         let LineSource::SnmpOutlet(facts) = &config.lines[0].source else {
             panic!("{:?}", config.lines[0].source)
         };
@@ -327,32 +332,28 @@ async fn a_dead_pdu_is_given_up_on_and_asked_again_when_it_is_back() {
 
 #[tokio::test]
 async fn version_3_authenticates_encrypts_and_is_refused_with_a_wrong_password() {
-    let pdu = Pdu::start().unwrap();
-    pdu.add_outlet(RPDU2).unwrap();
+    let agent = SecureAgent::start(MASTERSWITCH.control, MASTERSWITCH.commands.1).unwrap();
     let node = Node::new();
     let keys = format!(
-        "table = \"apc-rpdu2\"\nuser = \"{USER}\"\npassword_file = \"password\"\nprivacy_password_file = \"privacy\"\n\
-         context = \"{COMMUNITY}\""
+        "table = \"apc-masterswitch\"\nuser = \"{USER}\"\npassword_file = \"password\"\n\
+         privacy_password_file = \"privacy\""
     );
-    let mut line = node.line(&pdu, &keys);
-    assert_eq!(join(&mut line, 90_000).await, ActionOutcome::Done(String::new()));
-    assert_eq!(pdu.value(RPDU2.state).unwrap(), 2);
-    assert_eq!(line.open().await, ActionOutcome::Done(String::new()));
+    let line = || node.line_at(agent.address(), &keys);
+    let mut own = line();
+    assert_eq!(join(&mut own, 90_000).await, ActionOutcome::Done(String::new()));
+    assert_eq!(line().read().await.unwrap().state, LineState::Closed);
+    assert_eq!(own.open().await, ActionOutcome::Done(String::new()));
 
-    for (file, text) in [("password", "another-secret"), ("privacy", "another-secret")] {
-        node.secret(file, text);
-        let mut stranger = node.line(&pdu, &keys);
+    for file in ["password", "privacy"] {
+        node.secret(file, "another-secret");
+        let mut stranger = line();
         let refused = failure(join(&mut stranger, 1).await);
-        assert!(!refused.contains(text), "{refused}");
-        assert_eq!(pdu.value(RPDU2.state).unwrap(), 1, "{file}: nothing was switched");
-        // A secret that is right again is read again.
+        assert!(!refused.contains("another-secret"), "{refused}");
+        // A secret that is right again is read again, by the same driver.
         node.secret("password", PASSWORD);
         node.secret("privacy", PRIVACY_PASSWORD);
-        assert_eq!(
-            stranger.read().await.map(|reading| reading.state),
-            Ok(LineState::Open),
-            "{file}"
-        );
+        let state = stranger.read().await.map(|reading| reading.state);
+        assert_eq!(state, Ok(LineState::Open), "{file}: nothing was switched");
     }
 }
 
@@ -373,7 +374,7 @@ fn check_config_reads_the_outlet_and_warns_of_what_is_wrong() {
     let mut pdu = Pdu::start().unwrap();
     pdu.add_outlet(RPDU).unwrap();
     let node = Node::new();
-    let file = node.config(&pdu, &format!("table = \"apc-rpdu\"\n{V2C}"));
+    let file = node.config(pdu.address(), &format!("table = \"apc-rpdu\"\n{V2C}"));
     let check = || {
         let output = Command::new(program("pep-agent").unwrap())
             .args(["check-config", "--config"])

@@ -24,7 +24,7 @@ attempt() { # a command, whose complaint is the reason where it fails
   if complaint=$("$@" 2>&1 >/dev/null); then
     say '{"outcome":"done"}'
   else
-    reason=$(say "$complaint" | head -n 1 | tr -d '"\\' | tr -c '[:print:]' ' ')
+    reason=$(say "$complaint" | head -n 1 | tr -d '"\\\n' | tr -c '[:print:]' ' ')
     say "{\"outcome\":\"failed\",\"reason\":\"$reason\"}"
   fi
 }

@@ -24,53 +24,53 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 
-pub const USER: &str = "pep";
-pub const PASSWORD: &str = "not-a-secret";
-pub const SWITCH: &str = "/redfish/v1/PowerEquipment/TransferSwitches/1";
+pub(crate) const USER: &str = "pep";
+pub(crate) const PASSWORD: &str = "not-a-secret";
+pub(crate) const SWITCH: &str = "/redfish/v1/PowerEquipment/TransferSwitches/1";
 const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
 const MONITOR: &str = "/redfish/v1/TaskService/TaskMonitors/1";
 
-pub fn outlet_path(outlet: &str) -> String {
+pub(crate) fn outlet_path(outlet: &str) -> String {
     format!("/redfish/v1/PowerEquipment/RackPDUs/1/Outlets/{outlet}")
 }
 
 /// What the service is, and what was asked of it.
 #[derive(Debug, Default)]
-pub struct Rack {
+pub(crate) struct Rack {
     /// PowerState of each outlet.
-    pub outlets: BTreeMap<&'static str, Value>,
+    pub(crate) outlets: BTreeMap<&'static str, Value>,
     /// Outlets that do not follow.
-    pub stuck: BTreeSet<&'static str>,
+    pub(crate) stuck: BTreeSet<&'static str>,
     /// Outlets whose power control is locked.
-    pub locked: BTreeSet<&'static str>,
+    pub(crate) locked: BTreeSet<&'static str>,
     /// How often a task says that it runs; `None`: actions are done at once.
-    pub task_looks: Option<u32>,
+    pub(crate) task_looks: Option<u32>,
     /// How the task ends.
-    pub task_fails: bool,
+    pub(crate) task_fails: bool,
     /// ActiveMainsId.
-    pub mains: &'static str,
-    pub closed_transition: bool,
+    pub(crate) mains: &'static str,
+    pub(crate) closed_transition: bool,
     /// Whether the switch stays where it is.
-    pub mains_stuck: bool,
+    pub(crate) mains_stuck: bool,
     /// Sessions that are open.
-    pub sessions: BTreeSet<String>,
+    pub(crate) sessions: BTreeSet<String>,
     /// Sessions that were ever opened.
-    pub logins: u32,
+    pub(crate) logins: u32,
     /// Connections that were accepted.
-    pub connections: u32,
+    pub(crate) connections: u32,
     /// Actions that were posted, with what they said.
-    pub posted: Vec<(String, Value)>,
+    pub(crate) posted: Vec<(String, Value)>,
 }
 
 /// The service; it ends with the runtime of its test.
-pub struct Service {
-    pub address: SocketAddr,
-    pub rack: Arc<Mutex<Rack>>,
+pub(crate) struct Service {
+    pub(crate) address: SocketAddr,
+    pub(crate) rack: Arc<Mutex<Rack>>,
 }
 
 impl Service {
     /// Starts it, and writes its certificate and the files of a login into a folder.
-    pub async fn start(folder: &Path, rack: Rack) -> Self {
+    pub(crate) async fn start(folder: &Path, rack: Rack) -> Self {
         write_certificate(folder);
         secret(&folder.join("password"), PASSWORD);
         let certificate = fs::read(folder.join("cert.pem")).unwrap();
@@ -106,20 +106,20 @@ impl Service {
         Self { address, rack }
     }
 
-    pub fn rack(&self) -> std::sync::MutexGuard<'_, Rack> {
+    pub(crate) fn rack(&self) -> std::sync::MutexGuard<'_, Rack> {
         self.rack.lock().unwrap()
     }
 }
 
 /// A certificate for this machine that has certified itself, as devices have, and its key.
-pub fn write_certificate(folder: &Path) {
+pub(crate) fn write_certificate(folder: &Path) {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     fs::write(folder.join("cert.pem"), cert.pem()).unwrap();
     secret(&folder.join("key.pem"), &signing_key.serialize_pem());
 }
 
-pub fn secret(file: &Path, text: &str) {
+pub(crate) fn secret(file: &Path, text: &str) {
     fs::write(file, text).unwrap();
     fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
 }

@@ -175,7 +175,8 @@ struct Real {
 impl Real {
     /// `None`, and said so, where this user may make no control group.
     fn new(hierarchy: &str, name: &str) -> Option<Self> {
-        let path = format!("/pep-agent-test-{}-{name}", std::process::id());
+        // Not the same in two hierarchies: it would be one group.
+        let path = format!("/pep-agent-test-{}-{name}-{hierarchy}", std::process::id());
         let folder = Path::new(CGROUP_ROOT).join(hierarchy).join(&path[1..]);
         if let Err(error) = fs::create_dir(&folder) {
             let is_root = rustix::process::geteuid().is_root();
