@@ -117,7 +117,7 @@ servers = ["s1"]
         };
         let limit = facts.limit;
         OutletLine::new(
-            SnmpOutlet::new(facts.clone()),
+            SnmpOutlet::new(facts.as_ref().clone()),
             name("ups-b"),
             name("s1"),
             400_000,

@@ -41,7 +41,7 @@ pub(super) fn lines(text: &TomlFile, form: &Form, folder: &Path) -> Result<Vec<L
             form::LineDriver::SnmpOutlet => {
                 one_member_each(&place, line)?;
                 let limit = outlet_limit(&place, line)?;
-                LineSource::SnmpOutlet(snmp::outlet(&place, line, folder, limit)?)
+                LineSource::SnmpOutlet(Box::new(snmp::outlet(&place, line, folder, limit)?))
             }
             form::LineDriver::SnmpTransfer => LineSource::SnmpTransfer {
                 inputs: transfer::inputs(&place, line, Some(&SnmpTransfer::inputs().collect::<Vec<_>>()))?,

@@ -6,6 +6,8 @@
 
 mod activities;
 mod check;
+#[cfg(test)]
+mod device_tests;
 mod form;
 mod lines;
 mod nut;
@@ -253,7 +255,7 @@ pub enum LineSource {
     /// An outlet that a NUT server knows.
     NutOutlet(OutletFacts),
     /// An outlet of a PDU that speaks SNMP.
-    SnmpOutlet(SnmpOutletFacts),
+    SnmpOutlet(Box<SnmpOutletFacts>),
     /// A transfer switch that speaks SNMP.
     SnmpTransfer {
         /// The switch.

@@ -336,7 +336,12 @@ impl Furnishing<'_> {
                     self.add_outlet(line, &facts, outlet.limit, NutOutlet::new(outlet.clone()));
                 }
                 LineSource::SnmpOutlet(outlet) => {
-                    self.add_outlet(line, &facts, outlet.limit, SnmpOutlet::new(outlet.clone()));
+                    self.add_outlet(
+                        line,
+                        &facts,
+                        outlet.limit,
+                        SnmpOutlet::new(outlet.as_ref().clone()),
+                    );
                 }
                 LineSource::SnmpTransfer {
                     device,
