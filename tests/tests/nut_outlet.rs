@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pep_agent::drivers::LineDriver;
 use pep_agent::drivers::nut::{NutLogin, NutOutlet, NutServer, OutletFacts, OutletSwitch};
+use pep_agent::drivers::outlet::OutletLine;
 use pep_agent::engine::ActionOutcome;
 use power_policy::model::{LineState, Name};
 use system_tests::nut::{Nut, PASSWORD, USER};
@@ -19,7 +20,7 @@ fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-fn outlet(nut: &Nut, folder: &Path, password: &str, switch: OutletSwitch) -> NutOutlet {
+fn outlet(nut: &Nut, folder: &Path, password: &str, switch: OutletSwitch) -> OutletLine<NutOutlet> {
     let password_file = folder.join("password");
     fs::write(&password_file, password).unwrap();
     fs::set_permissions(&password_file, fs::Permissions::from_mode(0o600)).unwrap();
@@ -30,13 +31,15 @@ fn outlet(nut: &Nut, folder: &Path, password: &str, switch: OutletSwitch) -> Nut
                 user: USER.into(),
                 password_file,
             }),
+            trust: None,
         },
         device: DEVICE.into(),
         outlet: 3,
         switch,
         limit: Duration::from_secs(20),
     };
-    NutOutlet::new(facts, name("ups-b"), name("s1"), 400_000)
+    let limit = facts.limit;
+    OutletLine::new(NutOutlet::new(facts), name("ups-b"), name("s1"), 400_000, limit)
 }
 
 #[tokio::test]
