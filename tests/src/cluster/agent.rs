@@ -255,6 +255,7 @@ impl Agent {
             let id = action.id;
             let broken = match action.kind.subject() {
                 Subject::Activity(key) => self.faults.get(key.activity.as_str()),
+                Subject::Line(line) => self.faults.get(line.as_str()),
                 _ => None,
             };
             let broken = broken.and_then(|fault| fault.outcome(&action.kind));

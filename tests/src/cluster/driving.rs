@@ -20,13 +20,15 @@ pub(super) enum Told {
     Outcome(ActionId, ActionOutcome),
 }
 
-/// How the driver of an activity is broken.
+/// How the driver of an activity or a line is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// It says that it has stopped the activity, which runs on.
     StopsInWordsOnly,
     /// It cannot start the activity.
     DoesNotStart,
+    /// The line stays as it is, whatever it is told.
+    Sticks,
 }
 
 impl Fault {
@@ -38,6 +40,9 @@ impl Fault {
             }
             (Self::DoesNotStart, ActionKind::Start { .. }) => {
                 Some(ActionOutcome::Failed("it does not start".to_owned()))
+            }
+            (Self::Sticks, ActionKind::Join { .. } | ActionKind::Open { .. }) => {
+                Some(ActionOutcome::Failed("it sticks".to_owned()))
             }
             _ => None,
         }

@@ -233,12 +233,12 @@ impl Cluster {
         Ok(())
     }
 
-    /// That agent's driver of an activity is broken from now on, also after a boot.
+    /// That agent's driver of an activity, or of a line, is broken from now on, also after a boot.
     ///
     /// # Errors
     /// There is no such agent.
-    pub fn break_driver(&mut self, agent: &str, activity: &str, fault: Fault) -> Result<()> {
-        self.agent(agent)?.faults.insert(activity.to_owned(), fault);
+    pub fn break_driver(&mut self, agent: &str, thing: &str, fault: Fault) -> Result<()> {
+        self.agent(agent)?.faults.insert(thing.to_owned(), fault);
         Ok(())
     }
 
