@@ -2,7 +2,8 @@
 #
 #   make demo    the main job on this machine: a cluster rides through a power interruption, in under 90 seconds
 #   make test    everything CI runs; as root it installs what the tests need, else it lists what is missing and fails
-#   make bench   speed, and the planner's quality beside bounds and baselines; writes report/bench/
+#   make bench   speed, and the planner's quality beside bounds and baselines; writes report/bench/ (docs/performance.md);
+#                fails where a case of the codec takes more instructions than it did, or valgrind is missing
 #   make fuzz    every fuzz target for FUZZ_SECONDS each (default 30)
 #   make deps    what the tests need from Debian's packages
 #   make debs    Debian packages of both programs; writes target/debian/
@@ -20,7 +21,7 @@ CARGO_DEB := target/tools/$(CARGO_DEB_VERSION)/bin/cargo-deb
 # The folder below target/ where Cargo puts a profile's programs.
 DEBS_BUILT := target/$(if $(filter dev,$(DEBS_PROFILE)),debug,$(DEBS_PROFILE))
 
-.PHONY: demo test bench fuzz deps debs debs-of-built lint
+.PHONY: demo test bench bench-codec bench-pdp bench-planner fuzz deps debs debs-of-built lint
 
 demo:
 	$(CARGO) build --locked --workspace --bins
@@ -35,8 +36,28 @@ lint:
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 
-bench:
-	$(CARGO) bench --locked --workspace
+bench: bench-codec bench-pdp bench-planner
+	cat report/bench/codec.txt report/bench/instructions.txt report/bench/pdp.txt > report/bench/report.txt
+	@echo "report/bench/report.txt, and as JSON report/bench/pdp.json; the planner's beside them"
+	! grep -E "REGRESSION|MISSING" report/bench/instructions.txt
+
+bench-codec:
+	mkdir -p report/bench
+	$(CARGO) bench --locked --package cops-codec --bench codec -- --json $(CURDIR)/report/bench/codec.json \
+	  > report/bench/codec.txt
+	cat report/bench/codec.txt
+	$(CARGO) bench --locked --package cops-codec --bench codec -- --instructions \
+	  --json $(CURDIR)/report/bench/instructions.json > report/bench/instructions.txt || true
+	cat report/bench/instructions.txt
+
+# Floors and PDP in one run; BENCH_LOAD takes other sizes, such as --peps 1000,5000.
+bench-pdp:
+	$(CARGO) build --locked --release --package system-tests --bin load
+	target/release/load bench --report report/bench $(BENCH_LOAD)
+
+bench-planner:
+	$(CARGO) bench --locked --package power-policy
+	$(CARGO) bench --locked --package system-tests
 
 fuzz:
 	fuzz/run-all.sh $(FUZZ_SECONDS)

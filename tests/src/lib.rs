@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod cluster_run;
 pub mod demo;
 pub mod harness;
+pub mod load;
 pub mod nut;
 pub mod pdu;
 pub mod process;
