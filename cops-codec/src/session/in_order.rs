@@ -70,6 +70,10 @@ impl<Q, A> InOrder<Q, A> {
     pub(super) fn pop_ready(&mut self) -> Option<(u64, A)> {
         self.slots.front()?.answer.as_ref()?;
         let slot = self.slots.pop_front()?;
+        // A state waits most of its life: without a question it holds no room for any.
+        if self.slots.is_empty() {
+            self.slots = VecDeque::new();
+        }
         slot.answer.map(|answer| (slot.id, answer))
     }
 }

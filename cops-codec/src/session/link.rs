@@ -176,6 +176,9 @@ impl<E> Link<E> {
             None
         };
         let outgoing = self.transmit.pop_front()?;
+        if self.transmit.is_empty() {
+            self.transmit = VecDeque::new();
+        }
         self.transmit_octets = self.transmit_octets.saturating_sub(outgoing.octets());
         Some(signed.unwrap_or(outgoing.frame))
     }
@@ -196,7 +199,12 @@ impl<E> Link<E> {
     }
 
     pub(super) fn poll_event(&mut self) -> Option<E> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        // Of ten thousand sessions nearly all wait for their other end: what is empty holds no room.
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+        event
     }
 
     /// Whether another input may be taken.

@@ -22,7 +22,8 @@ pub(super) struct Client {
     pub(super) pending_opens: VecDeque<Option<PdpAddress>>,
     pub(super) accounting_timer: Option<AccountingTimer>,
     pub(super) reports: ReportRule,
-    pub(super) states: BTreeMap<ClientHandle, State>,
+    /// Boxed, since a node of the map has room for eleven, and most PEPs have one.
+    pub(super) states: BTreeMap<ClientHandle, Box<State>>,
     pub(super) synchronizations: Synchronizations,
 }
 

@@ -102,7 +102,8 @@ pub struct PdpSession {
     config: PdpConfig,
     link: Link<PdpEvent>,
     timers: Timers<Timer>,
-    clients: BTreeMap<ClientType, Client>,
+    /// Boxed, since a node of the map has room for eleven, and most connections have one.
+    clients: BTreeMap<ClientType, Box<Client>>,
     /// Of the first OPN.
     pep_id: Option<PepId>,
     /// The KA Timer of the CAT for client-type 0.
@@ -346,7 +347,9 @@ impl PdpSession {
     /// Whether this client-type was accepted, and not closed since.
     #[must_use]
     pub fn is_open(&self, client_type: ClientType) -> bool {
-        self.clients.get(&client_type).is_some_and(Client::is_open)
+        self.clients
+            .get(&client_type)
+            .is_some_and(|client| client.is_open())
     }
 
     /// The request-states of a client-type, also those that wait for their first decision.
@@ -408,7 +411,11 @@ impl PdpSession {
     }
 
     fn state(&self, client_type: ClientType, handle: &ClientHandle) -> Option<&client::State> {
-        self.clients.get(&client_type)?.states.get(handle)
+        self.clients
+            .get(&client_type)?
+            .states
+            .get(handle)
+            .map(Box::as_ref)
     }
 
     fn next_id(&mut self) -> u64 {

@@ -131,7 +131,10 @@ impl PdpSession {
             };
             return self.refuse_open(client_type, ErrorCode::UNSUPPORTED_CLIENT_TYPE, fault);
         }
-        let client = self.clients.entry(client_type).or_insert_with(Client::new);
+        let client = self
+            .clients
+            .entry(client_type)
+            .or_insert_with(|| Box::new(Client::new()));
         if client.pending_opens.len() >= limits.max_pending_opens {
             let fault = PeerFault::OverLimit {
                 what: "pending OPNs",
@@ -190,7 +193,7 @@ impl PdpSession {
         let state = client
             .states
             .entry(message.handle.detached())
-            .or_insert_with(|| State::new(message.context));
+            .or_insert_with(|| Box::new(State::new(message.context)));
         state.undecided.open(id, message.context);
         let update = state.installed;
         self.link.emit(PdpEvent::Request {

@@ -53,7 +53,7 @@ impl PdpSession {
                 client.states = held
                     .states
                     .into_iter()
-                    .map(|(handle, context)| (handle, State::held(context)))
+                    .map(|(handle, context)| (handle, Box::new(State::held(context))))
                     .collect();
             }
         }
@@ -248,11 +248,12 @@ impl PdpSession {
 
 /// The client-type, if it was accepted.
 fn open_client(
-    clients: &mut std::collections::BTreeMap<ClientType, Client>,
+    clients: &mut std::collections::BTreeMap<ClientType, Box<Client>>,
     client_type: ClientType,
 ) -> Result<&mut Client, CommandError> {
     clients
         .get_mut(&client_type)
+        .map(Box::as_mut)
         .filter(|client| client.is_open())
         .ok_or(CommandError::ClientNotOpen(client_type))
 }
