@@ -1,7 +1,7 @@
 //! One connection of a PEP: octets in, frames out. What they mean is the node's business.
 //!
-//! Two tasks: one reads, one writes, so that a PEP that does not read what we send is still heard, and the other way
-//! round.
+//! One task, in which reading and writing go on side by side, so that a PEP that does not read what we send is still heard,
+//! and the other way round. It holds no buffer: there are ten thousand of it.
 //!
 //! # Flow control
 //!
@@ -12,8 +12,12 @@
 //! - What is pushed to a PEP without its asking is bounded by the [outbox](super::outbox); over it the connection ends.
 //! - A message that has begun has the frame timeout to end.
 
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use cops_codec::framing::Framer;
@@ -21,19 +25,19 @@ use cops_codec::limits::Limits;
 use cops_codec::tls::CertificateNames;
 use cops_codec::wire::OpCode;
 use cops_codec::{DecodeError, Frame};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::opening::{Opening, Progress, WithLoop};
 use super::outbox::{self, Backlog, Outbox, Unsent};
-use super::tls::{Arrival, Welcome};
+use super::tls::{Arrival, Outgoing, Welcome};
 use crate::limits;
 use crate::node::ConnectionId;
 
-/// Octets read at once. Small, because there is a buffer of it for each connection.
-const READ_OCTETS: usize = 2 * 1024;
+/// Octets read at once, on the stack.
+const READ_OCTETS: usize = 8 * 1024;
 /// How long the last frames of a connection that we end may take to leave.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -110,8 +114,9 @@ pub(super) async fn serve(
     let progress = opening.progress();
     let arrived = match &common.tls {
         None => Ok(Arrival::plain(stream, Framer::new(common.limits), None)),
+        // Apart, because a handshake is large and soon over.
         Some(welcome) => tokio::select! {
-            arrived = welcome.receive(stream, common.limits) => arrived,
+            arrived = Box::pin(welcome.receive(stream, common.limits)) => arrived,
             () = progress.displaced() => Err("gives its place to another".to_owned()),
         },
     };
@@ -128,7 +133,11 @@ pub(super) async fn serve(
             return;
         }
     };
-    let (outbox, unsent, backlog) = outbox::outbox();
+    let (socket, tls) = match outgoing {
+        Outgoing::Plain(socket) => (Some(socket), None),
+        Outgoing::Tls(tls) => (None, Some(tls)),
+    };
+    let (outbox, unsent, backlog) = outbox::outbox(socket);
     let connected = FromConnection::Connected {
         id,
         address,
@@ -150,18 +159,17 @@ pub(super) async fn serve(
         framer,
         first,
     };
-    let writer = tokio::spawn(write(outgoing, unsent, common.write_timeout));
-    tokio::pin!(writer);
+    let writing = write(tls, unsent, common.write_timeout);
+    tokio::pin!(writing);
     tokio::select! {
         () = reader.read() => {
             // The session may still have a last word for a PEP that only closed its own direction.
             let _ = common.to_loop.send(FromConnection::Disconnected { id }).await;
-            let _ = tokio::time::timeout(FAREWELL_TIMEOUT, &mut writer).await;
-            writer.abort();
+            let _ = tokio::time::timeout(FAREWELL_TIMEOUT, &mut writing).await;
         }
-        written = &mut writer => {
+        written = &mut writing => {
             let _ = common.to_loop.send(FromConnection::Disconnected { id }).await;
-            if matches!(written, Ok(Written::All)) {
+            if matches!(written, Written::All) {
                 // A socket closed with octets unread is reset, and the PEP might lose our last word.
                 reader.drain().await;
             }
@@ -194,7 +202,6 @@ impl Reader {
                 return self.drain().await;
             }
         }
-        let mut buffer = [0; READ_OCTETS];
         // When the message that has begun has to be whole.
         let mut due = None;
         loop {
@@ -225,15 +232,15 @@ impl Reader {
                     None => std::future::pending().await,
                 }
             };
-            let length = tokio::select! {
-                read = self.incoming.read(&mut buffer) => match read {
+            tokio::select! {
+                read = read(&mut self.incoming, |octets| self.framer.push(octets)) => match read {
                     Ok(0) => return,
                     Err(error) => {
                         // Over TLS also an end without a closure alert (RFC 4261 6.2): what came whole was taken.
                         tracing::debug!(connection = self.id.0, %error, "the connection broke");
                         return;
                     }
-                    Ok(length) => length,
+                    Ok(_) => {}
                 },
                 () = end_of_frame => {
                     tracing::info!(connection = self.id.0, "a message was begun and not ended in time");
@@ -243,8 +250,7 @@ impl Reader {
                     tracing::debug!(connection = self.id.0, "gives its place to another, having been silent");
                     return;
                 }
-            };
-            self.framer.push(&buffer[..length]);
+            }
         }
     }
 
@@ -265,11 +271,26 @@ impl Reader {
 
     /// Reads on without looking, so that the peer gets our answer and not a reset.
     async fn drain(&mut self) {
-        let mut buffer = [0; READ_OCTETS];
         let reading =
-            async { while matches!(self.incoming.read(&mut buffer).await, Ok(length) if length > 0) {} };
+            async { while matches!(read(&mut self.incoming, |_| {}).await, Ok(length) if length > 0) {} };
         let _ = tokio::time::timeout(FAREWELL_TIMEOUT, reading).await;
     }
+}
+
+/// Reads once and gives what came to `take`; the number of octets, 0 at the end. The buffer lives while it is filled, not
+/// while it is waited for.
+async fn read(
+    incoming: &mut (impl AsyncRead + Unpin),
+    mut take: impl FnMut(&[u8]),
+) -> std::io::Result<usize> {
+    poll_fn(|context| {
+        let mut octets = [const { MaybeUninit::uninit() }; READ_OCTETS];
+        let mut buffer = ReadBuf::uninit(&mut octets);
+        ready!(Pin::new(&mut *incoming).poll_read(context, &mut buffer))?;
+        take(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    })
+    .await
 }
 
 /// How a writer ended.
@@ -280,16 +301,22 @@ enum Written {
     NotAll,
 }
 
+/// Writes what the loop could not, until it says that there is no more.
 async fn write(
-    mut outgoing: Box<dyn AsyncWrite + Send + Unpin>,
+    mut tls: Option<Box<dyn AsyncWrite + Send + Unpin>>,
     mut unsent: Unsent,
     timeout: Duration,
 ) -> Written {
     while let Some(frame) = unsent.next().await {
-        // TLS may hold a part of it back until it is flushed.
         let written = async {
-            outgoing.write_all(&frame).await?;
-            outgoing.flush().await
+            match &mut tls {
+                None => unsent.write(&frame).await,
+                Some(tls) => {
+                    tls.write_all(&frame).await?;
+                    // It may hold a part of it back until it is flushed.
+                    tls.flush().await
+                }
+            }
         };
         match tokio::time::timeout(timeout, written).await {
             Ok(Ok(())) => unsent.sent(frame.len()),
@@ -301,7 +328,10 @@ async fn write(
             }
         }
     }
-    // Over TLS with a closure alert first (RFC 4261 6.2).
-    let _ = tokio::time::timeout(timeout, outgoing.shutdown()).await;
+    match &mut tls {
+        None => unsent.shut_down(),
+        // With a closure alert first (RFC 4261 6.2).
+        Some(tls) => drop(tokio::time::timeout(timeout, tls.shutdown()).await),
+    }
     Written::All
 }

@@ -15,6 +15,7 @@ use cops_codec::wire::KaTimer;
 use cops_codec::{DecodeError, Frame};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -155,10 +156,18 @@ pub(super) async fn follow(welcome: Welcome, shared: Arc<Mutex<Option<String>>>)
     }
 }
 
+/// Where frames are written.
+pub(super) enum Outgoing {
+    /// To a socket, which takes what it has room for at once.
+    Plain(OwnedWriteHalf),
+    /// Through TLS, whose records several writers cannot share.
+    Tls(Box<dyn AsyncWrite + Send + Unpin>),
+}
+
 /// A connection that may have a session.
 pub(super) struct Arrival {
     pub(super) incoming: Box<dyn AsyncRead + Send + Unpin>,
-    pub(super) outgoing: Box<dyn AsyncWrite + Send + Unpin>,
+    pub(super) outgoing: Outgoing,
     /// What was read already.
     pub(super) framer: Framer,
     /// The frame that showed that it stays plain.
@@ -177,7 +186,7 @@ impl Arrival {
         let (incoming, outgoing) = stream.into_split();
         Self {
             incoming: Box::new(incoming),
-            outgoing: Box::new(outgoing),
+            outgoing: Outgoing::Plain(outgoing),
             framer,
             first,
             names: None,
@@ -287,7 +296,7 @@ impl Welcome {
         let (incoming, outgoing) = tokio::io::split(stream);
         Ok(Arrival {
             incoming: Box::new(incoming),
-            outgoing: Box::new(outgoing),
+            outgoing: Outgoing::Tls(Box::new(outgoing)),
             framer: Framer::new(limits),
             first: None,
             names: Some(names),
