@@ -289,7 +289,7 @@ impl Peer {
         let client_type = self.shared.against.client_type();
         let began = Instant::now();
         let moment = || Moment(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
-        let pep_id = PepId::new(&rows::server_name(self.number)).map_err(|error| error.to_string())?;
+        let pep_id = PepId::new(rows::server_name(self.number)).map_err(|error| error.to_string())?;
         let mut rng = Rng::with_seed(self.number as u64);
         let mut session = PepSession::new(PepConfig::new(pep_id), moment(), rng.u64(..));
         let open = PepCommand::Open(ClientOpening::new(client_type));
