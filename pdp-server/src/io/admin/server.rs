@@ -66,13 +66,16 @@ pub async fn bind(path: &Path) -> Result<AdminSocket> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("looking at {}", path.display())),
     }
-    let listener =
-        UnixListener::bind(path).with_context(|| format!("making the socket {}", path.display()))?;
+    // Binding listens too: who connects before the mode is set waits, and is served. Files that another thread makes in this
+    // instant get fewer permissions, not more; the journal's thread is not there yet.
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(path);
+    rustix::process::umask(before);
+    let listener = listener.with_context(|| format!("making the socket {}", path.display()))?;
     let socket = AdminSocket {
         listener,
         path: path.to_owned(),
     };
-    // Nobody is served before the mode is set: accepting begins later.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
         .with_context(|| format!("mode of {}", path.display()))?;
     Ok(socket)
@@ -82,6 +85,7 @@ pub async fn bind(path: &Path) -> Result<AdminSocket> {
 pub async fn serve(socket: AdminSocket, handle: AdminHandle) {
     let places = std::sync::Arc::new(Semaphore::new(limits::MAX_ADMIN_CONNECTIONS));
     let router = router(handle);
+    let ours = rustix::process::geteuid().as_raw();
     loop {
         // Further clients wait in the backlog.
         let Ok(place) = std::sync::Arc::clone(&places).acquire_owned().await else {
@@ -97,8 +101,15 @@ pub async fn serve(socket: AdminSocket, handle: AdminHandle) {
         };
         // The socket's mode lets in this user and root alone; which of them it is, the journal keeps.
         let name = match stream.peer_cred() {
-            Ok(peer) => format!("uid {}", peer.uid()),
-            Err(_) => "admin socket".to_owned(),
+            Ok(peer) if may_command(peer.uid(), ours) => format!("uid {}", peer.uid()),
+            Ok(peer) => {
+                tracing::warn!(uid = peer.uid(), "another user's admin connection is closed");
+                continue;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an admin connection whose user is not known is closed");
+                continue;
+            }
         };
         let role = Role::Operator;
         let service = TowerToHyperService::new(router.clone().layer(Extension(Me { name, role })));
@@ -114,6 +125,11 @@ pub async fn serve(socket: AdminSocket, handle: AdminHandle) {
             drop(place);
         });
     }
+}
+
+/// Whether a user may command the PDP over the admin socket: its own user and root, whatever the mode of the file says.
+const fn may_command(uid: u32, ours: u32) -> bool {
+    uid == ours || uid == 0
 }
 
 /// The paths. Each request needs an extension [`Me`].
@@ -320,5 +336,16 @@ fn answer(reply: Option<Result<CommandAnswer, Problem>>) -> Result<Response, Ref
         Ok(answer) if answer.done => Ok(Json(answer).into_response()),
         Ok(answer) => Ok((StatusCode::CONFLICT, Json(answer)).into_response()),
         Err(problem) => Err(Refused(StatusCode::BAD_REQUEST, problem)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_of_the_pdp_and_root_command_it_and_nobody_else() {
+        assert!(may_command(1_000, 1_000) && may_command(0, 1_000));
+        assert!(!may_command(1_001, 1_000) && !may_command(1_000, 0));
     }
 }
