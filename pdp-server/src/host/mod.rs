@@ -351,6 +351,13 @@ impl Host {
         self.ready.pop_first()
     }
 
+    /// A connection that was named by [`Self::poll_ready`] has not been drained.
+    pub fn is_ready_again(&mut self, id: ConnectionId) {
+        if self.sessions.connections.contains_key(&id) {
+            self.ready.insert(id);
+        }
+    }
+
     /// The next frame for a connection.
     pub fn poll_transmit(&mut self, id: ConnectionId) -> Option<Frame> {
         self.sessions.connections.get_mut(&id)?.session.poll_transmit()

@@ -464,27 +464,33 @@ impl Loop {
 
     /// Makes records durable, then lets out what depends on them.
     async fn let_out(&mut self) {
-        let mut records = self.commands.take_audit();
-        records.extend(std::iter::from_fn(|| self.node.poll_record()));
-        if !records.is_empty() {
-            let kept = self.journal.append(self.clock.now().engine_millis, records).await;
-            self.judge_journal(kept);
-        }
-        if let Some(security) = &mut self.security {
-            security.keep_numbers(&self.node);
-        }
-        while let Some(id) = self.node.poll_ready() {
-            self.send(id);
+        loop {
+            let mut records = self.commands.take_audit();
+            records.extend(std::iter::from_fn(|| self.node.poll_record()));
+            if !records.is_empty() {
+                let kept = self.journal.append(self.clock.now().engine_millis, records).await;
+                self.judge_journal(kept);
+            }
+            if let Some(security) = &mut self.security {
+                security.keep_numbers(&self.node);
+            }
+            while let Some(id) = self.node.poll_ready() {
+                self.send(id);
+            }
+            while let Some((id, reason)) = self.node.poll_closed() {
+                tracing::debug!(connection = id.0, %reason, "a connection is over");
+                self.send(id);
+                // Its writer sends what is queued, then closes.
+                self.peers.remove(&id);
+                self.node.forget_connection(id);
+            }
+            // What the journal's state, or a PEP that does not read, led to has records of its own, which go first.
+            if !self.node.owes_records() {
+                break;
+            }
         }
         while let Some(plan) = self.node.poll_plan_ahead() {
             self.planning.spawn_blocking(move || plan.run());
-        }
-        while let Some((id, reason)) = self.node.poll_closed() {
-            tracing::debug!(connection = id.0, %reason, "a connection is over");
-            self.send(id);
-            // Its writer sends what is queued, then closes.
-            self.peers.remove(&id);
-            self.node.forget_connection(id);
         }
         while let Some(refused) = self.node.poll_refused() {
             tracing::error!("a PEP is refused: {refused}");

@@ -9,7 +9,8 @@
 //!    [`Node::store_state`], [`Node::shut_down`], or [`Node::handle_timeout`] when [`Node::poll_timeout`] has come.
 //! 2. Drain [`Node::poll_record`] and make the records durable. Only then drain [`Node::poll_transmit`] of the
 //!    connections that [`Node::poll_ready`] names: what leaves may depend on the records. Several inputs may share one
-//!    round of this (group commit).
+//!    round of this (group commit). An input that is given between the two makes new records: nothing is given out to be
+//!    sent until these are drained too.
 //! 3. Take [`Node::poll_plan_ahead`], and give what comes of it to [`Node::planned_ahead`].
 //! 4. Drain [`Node::poll_notice`] for events and answers, and [`Node::poll_closed`] for connections that are over; write
 //!    what they still have to send first.
@@ -369,13 +370,25 @@ impl Node {
         self.hosted.power.records.pop_front()
     }
 
-    /// The next connection that has frames to send.
+    /// Whether records wait to be made durable: until they are polled nothing is sent.
+    pub fn owes_records(&self) -> bool {
+        !self.hosted.power.records.is_empty()
+    }
+
+    /// The next connection that has frames to send; none while a record waits.
     pub fn poll_ready(&mut self) -> Option<ConnectionId> {
+        if self.owes_records() {
+            return None;
+        }
         self.host.poll_ready()
     }
 
-    /// The next frame for a connection.
+    /// The next frame for a connection; none while a record waits, and then the connection is ready again after it.
     pub fn poll_transmit(&mut self, id: ConnectionId) -> Option<Frame> {
+        if self.owes_records() {
+            self.host.is_ready_again(id);
+            return None;
+        }
         self.host.poll_transmit(id)
     }
 
@@ -387,6 +400,9 @@ impl Node {
     /// The next connection that is over, with the reason in words. Its last frames have to be taken with
     /// [`Self::poll_transmit`] before [`Self::forget_connection`].
     pub fn poll_closed(&mut self) -> Option<(ConnectionId, String)> {
+        if self.owes_records() {
+            return None;
+        }
         self.host.poll_closed()
     }
 

@@ -57,3 +57,30 @@ fn a_plan_of_more_parts_than_a_pep_may_have_unreported_is_refused_at_once_with_t
     assert!(w.events.iter().any(told), "{}", w.log());
     assert_eq!(w.peps[&id].installs, 0, "half a plan is none");
 }
+
+#[test]
+fn nothing_is_sent_while_a_record_waits_whatever_came_in_between() {
+    let mut w = World::new(CONFIG);
+    w.connect(Pep::new("n1"), None);
+    w.connect(Pep::new("n2"), None);
+    w.pass(3_000);
+    w.node
+        .command(w.now, "c1".to_owned(), Command::Interrupt(Scope::Cluster));
+    let drain = |w: &mut World| {
+        let records: Vec<Record> = std::iter::from_fn(|| w.node.poll_record()).collect();
+        assert!(!records.is_empty());
+    };
+    assert_eq!(w.node.poll_ready(), None, "the plan is not kept yet");
+    drain(&mut w);
+    let first = w.node.poll_ready().unwrap();
+    // The journal fails and works again: all of the state is to be kept before anything more leaves.
+    w.node.store_state(w.now, Some("no space".to_owned()));
+    w.node.store_state(w.now, None);
+    assert_eq!(w.node.poll_transmit(first), None);
+    assert_eq!(w.node.poll_ready(), None);
+    drain(&mut w);
+    let ready: Vec<ConnectionId> = std::iter::from_fn(|| w.node.poll_ready()).collect();
+    assert_eq!(ready.len(), 2, "nobody is left out");
+    assert!(ready.contains(&first));
+    assert!(w.node.poll_transmit(first).is_some());
+}
