@@ -1,4 +1,6 @@
-//! Every bound of the PDP in one place. What exceeds one is refused where it comes in, with an error that says so.
+//! Every bound of the PDP in one place, beside those of the codec (`cops_codec::limits`, `session::limits`, and
+//! `client_type::store::RowLimits` for what a PEP may report). What exceeds one is refused where it comes in, with an error
+//! that says so.
 
 /// Largest configuration file, in octets.
 pub const MAX_CONFIG_OCTETS: usize = 4 * 1024 * 1024;
@@ -49,18 +51,6 @@ pub const MAX_SHARE_UNITS: u32 = 8;
 pub const MAX_INPUTS_QUEUED: usize = 1_024;
 /// Inputs handled before their journal records are synced and their answers leave.
 pub const MAX_INPUTS_A_BATCH: usize = 256;
-/// Servers that one PEP may report.
-pub const MAX_SERVERS_A_PEP: usize = 4_096;
-/// Reserves that one PEP may report.
-pub const MAX_RESERVES_A_PEP: usize = 4_096;
-/// Lines that one PEP may report.
-pub const MAX_LINES_A_PEP: usize = 1_024;
-/// Members (reserves and servers) of one line.
-pub const MAX_MEMBERS_A_LINE: usize = 20_000;
-/// Activities that one PEP may report.
-pub const MAX_ACTIVITIES_A_PEP: usize = 65_536;
-/// Results of actions that one PEP may report at one time.
-pub const MAX_RESULTS_A_PEP: usize = 65_536;
 /// Longest that a released step is waited for, by what its custodian says, on the engine's clock: a stop, a boot or a move.
 pub const MAX_STEP_MILLIS: u64 = 15 * 60 * 1000;
 /// The same for a line, which is to switch in a moment: no plan is made while one may be moving.
