@@ -168,6 +168,13 @@ async fn both_programs_speak_over_tls_and_change_their_certificates_while_they_r
     new.write(folder.path(), "pdp", "localhost");
     new.write(agent.folder.path(), "s1", "s1");
     pdp.until("the agent stays connected", is_served).await.unwrap();
+    // Until the PDP knows the new authority alone, an agent that does not read its files again would be let in too.
+    let has_read = "the certificate and its authorities were read again";
+    wait_for(has_read, PATIENCE, async || {
+        pdp.log().contains(has_read).then_some(())
+    })
+    .await
+    .unwrap();
     let admin = pdp.admin();
     admin
         .availability("away", Availability::Drain, None)
