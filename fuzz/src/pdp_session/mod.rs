@@ -323,8 +323,12 @@ impl Pdp {
         assert_eq!(self.session.integrity().is_some(), pep.is_secured());
     }
 
-    /// Other keys take the place of those there are, at both ends.
+    /// Other keys take the place of those there are, at both ends. What is left of a session that is over is signed with the
+    /// keys that there were.
     fn change_keys(&mut self, input: &mut Input<'_>) {
+        if self.session.is_closed() {
+            return;
+        }
         if let (Some(pep), Some(integrity)) = (&mut self.pep, &mut self.config.integrity) {
             let keys = table(&pep.take_keys(input.u8()));
             integrity.keys = Arc::clone(&keys);

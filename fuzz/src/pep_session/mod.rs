@@ -274,8 +274,12 @@ impl Pep {
         assert_eq!(self.session.integrity().is_some(), pdp.is_secured());
     }
 
-    /// Other keys take the place of those there are, at both ends.
+    /// Other keys take the place of those there are, at both ends. What is left of a session that is over is signed with the
+    /// keys that there were.
     fn change_keys(&mut self, input: &mut Input<'_>) {
+        if self.session.is_closed() {
+            return;
+        }
         if let (Some(pdp), Some(integrity)) = (&mut self.pdp, &mut self.config.integrity) {
             let keys = Arc::new(pdp.take_keys(input.u8()));
             integrity.keys = Arc::clone(&keys);
