@@ -14,6 +14,8 @@ pub const MAX_ADMIN_BODY_OCTETS: usize = 64 * 1024;
 pub const MAX_ADMIN_CONNECTIONS: usize = 64;
 /// Connections of the HTTP listener for people at one time.
 pub const MAX_WEB_CONNECTIONS: usize = 128;
+/// Those of one address at one time.
+pub const MAX_WEB_CONNECTIONS_PER_ADDRESS: usize = 48;
 /// How long one of them may take for the head of a request, or be idle between two.
 pub const WEB_HEADER_MILLIS: u64 = 10_000;
 /// How long a request may take, its body and its answer included; event streams are not bounded in time.
@@ -26,6 +28,8 @@ pub const WEB_HANDSHAKE_MILLIS: u64 = 10_000;
 pub const MAX_WEB_HEAD_OCTETS: usize = 16 * 1024;
 /// Headers of a request over TCP.
 pub const MAX_WEB_HEADERS: usize = 64;
+/// Tables `[[notify]]`.
+pub const MAX_NOTIFIED: usize = 16;
 /// Tokens in the file of `[web]`.
 pub const MAX_TOKENS: usize = 1_000;
 /// How often an event stream that is idle says that it is alive.

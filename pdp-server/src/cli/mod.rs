@@ -26,7 +26,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::command::{Consent, NoConsent};
 use crate::api::{Availability, CommandScope};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, NotifyTo};
 use crate::io::admin::AdminClient;
 use crate::io::{self, Options};
 use crate::limits;
@@ -393,6 +393,16 @@ fn read_config(file: &Path) -> Result<Config> {
         if let Some(tls) = &mut web.tls {
             tls.certificate = folder.join(&tls.certificate);
             tls.key = folder.join(&tls.key);
+        }
+    }
+    for notify in &mut config.notify {
+        if let NotifyTo::Webhook {
+            authorities, token, ..
+        } = &mut notify.to
+        {
+            for path in authorities.iter_mut().chain(token) {
+                *path = folder.join(&*path);
+            }
         }
     }
     if let Some(integrity) = &mut config.integrity {

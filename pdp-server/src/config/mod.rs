@@ -3,6 +3,7 @@
 //! Unknown keys are errors, quantities carry their unit in the key, and every error names the file, the line, the key
 //! and what was expected. Reading the file is the caller's ([`crate::io`]): this module sees text only.
 
+mod notify;
 mod parse;
 mod raw;
 
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use power_policy::grouping::{Glob, GroupingPolicy};
 use power_policy::model::{Name, PowerPolicy};
 
+pub use notify::{Notify, NotifyTo};
 pub use parse::ConfigError;
 
 /// Everything the file says, checked.
@@ -28,6 +30,8 @@ pub struct Config {
     pub admin: Admin,
     /// Where people connect with a browser, and Prometheus (`[web]`); `None`: nowhere.
     pub web: Option<Web>,
+    /// Who is told of events (`[[notify]]`).
+    pub notify: Vec<Notify>,
     /// The PDP that PEPs are sent to from the start, instead of being served here (`[redirect] to`).
     pub redirect: Option<SocketAddr>,
     /// What each PEP may do (`[[peer]]` in order, then `[peer_default]`).

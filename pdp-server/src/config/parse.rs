@@ -32,13 +32,13 @@ pub struct ConfigError {
 }
 
 /// The text that errors point into.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     file: &'a str,
     text: &'a str,
 }
 
 impl Source<'_> {
-    fn error(&self, span: Range<usize>, problem: impl Into<String>) -> ConfigError {
+    pub(super) fn error(&self, span: Range<usize>, problem: impl Into<String>) -> ConfigError {
         let start = floor_boundary(self.text, span.start);
         ConfigError {
             file: self.file.to_owned(),
@@ -48,7 +48,7 @@ impl Source<'_> {
         }
     }
 
-    fn name(&self, value: &Spanned<String>) -> Result<Name, ConfigError> {
+    pub(super) fn name(&self, value: &Spanned<String>) -> Result<Name, ConfigError> {
         Name::new(value.as_ref()).map_err(|e| self.error(value.span(), e.to_string()))
     }
 
@@ -66,7 +66,7 @@ impl Source<'_> {
     }
 
     /// A number within bounds, or its default.
-    fn within<T: Copy + PartialOrd + std::fmt::Display>(
+    pub(super) fn within<T: Copy + PartialOrd + std::fmt::Display>(
         &self,
         value: &Option<Spanned<T>>,
         default: T,
@@ -86,7 +86,7 @@ impl Source<'_> {
     }
 
     /// Seconds of a key as milliseconds, or the default.
-    fn seconds(
+    pub(super) fn seconds(
         &self,
         value: &Option<Spanned<u64>>,
         default_millis: u64,
@@ -167,6 +167,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Config, ConfigError> {
             socket: path(&source, &root.admin.socket)?,
         },
         web: web(&source, root.web.as_ref())?,
+        notify: super::notify::parse(&source, &root.notify)?,
         peers: peers(&source, &root)?,
         grouping: grouping(&source, &root)?,
         facility_witnesses: witnesses(&source, &root)?,
@@ -222,7 +223,7 @@ fn integrity(source: &Source<'_>, raw: Option<&raw::Integrity>) -> Result<Option
     }))
 }
 
-fn path(source: &Source<'_>, value: &Spanned<String>) -> Result<PathBuf, ConfigError> {
+pub(super) fn path(source: &Source<'_>, value: &Spanned<String>) -> Result<PathBuf, ConfigError> {
     if value.get_ref().is_empty() {
         return Err(source.error(value.span(), "empty; expected a path"));
     }

@@ -13,6 +13,8 @@ pub(super) struct Root {
     pub(super) journal: Journal,
     pub(super) admin: Admin,
     pub(super) web: Option<Web>,
+    #[serde(default)]
+    pub(super) notify: Vec<super::notify::Raw>,
     pub(super) redirect: Option<Redirect>,
     #[serde(default)]
     pub(super) peer: Vec<Peer>,

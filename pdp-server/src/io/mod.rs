@@ -10,6 +10,7 @@
 //! | connection (`connection`) | 2 a PEP | one reads, one writes: a PEP that does not read is still heard |
 //! | admin ([`admin`]) | 1, and 1 a client | asks the loop through one bounded queue |
 //! | web ([`web`]) | 1 where the file has it, and 1 a client | the same router as admin, over TCP |
+//! | notify (`notify`) | 1 each `[[notify]]` | who is told by webhook or program; each reads the log of events at its own pace |
 //! | journal (`journal`) | 1 thread | SQLite blocks |
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -21,6 +22,7 @@ mod connection;
 pub mod journal;
 pub mod keys;
 mod listener;
+mod notify;
 mod opening;
 mod outbox;
 pub mod run;

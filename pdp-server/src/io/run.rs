@@ -23,6 +23,7 @@ use super::connection::{Common, FromConnection};
 use super::journal::{Journal, SqliteStore};
 use super::keys::{KeyFile, NumberFile};
 use super::listener;
+use super::notify::Notifying;
 use super::opening::Opening;
 use super::outbox::{NotTaken, Outbox};
 use super::tls::{self, Welcome};
@@ -158,6 +159,7 @@ pub async fn serve(
     }
 
     let events = EventLog::default();
+    let notifying = Notifying::begin(config.name.as_str(), &config.notify, &events);
     let (handle, calls) = AdminHandle::new(events.clone());
     let handle = handle.with_journal(config.journal.path.clone());
     let (to_loop, from_connections) = mpsc::channel(limits::MAX_INPUTS_QUEUED);
@@ -203,6 +205,7 @@ pub async fn serve(
         journal_works: true,
         security,
         tls_problem,
+        notifying,
     };
     this.turn(from_connections, calls, &mut hangup, stop).await;
     accepting.abort();
@@ -262,6 +265,7 @@ struct Loop {
     security: Option<Security>,
     /// What is wrong with the files of TLS as they are now, while those that were read before go on.
     tls_problem: Arc<Mutex<Option<String>>>,
+    notifying: Notifying,
 }
 
 /// The files of message Integrity.
@@ -667,6 +671,7 @@ impl Loop {
             .warnings
             .extend(self.security.iter().flat_map(Security::problems).cloned());
         status.warnings.extend(tls::problem(&self.tls_problem));
+        status.warnings.extend(self.notifying.problems());
         for peer in status.peers.iter_mut().filter(|peer| peer.connected) {
             let names = self.node.certificate(&peer.name);
             peer.security = match (names, self.node.integrity(&peer.name)) {
@@ -702,6 +707,7 @@ impl Loop {
         self.node.shut_down(self.clock.now());
         self.let_out().await;
         self.events.close();
+        self.notifying.end(FAREWELL_TIMEOUT).await;
         let writers: Vec<_> = self.peers.drain().map(|(_, peer)| peer.outgoing).collect();
         let leaving = async {
             for writer in writers {

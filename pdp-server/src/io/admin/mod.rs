@@ -19,6 +19,7 @@ use crate::api::{
 use crate::io::journal::read_history;
 
 pub use client::{AdminClient, ClientError, EventStream};
+pub(super) use events::Next as NextEvent;
 pub use events::{EventLog, EventReader};
 pub(super) use server::{Refused, router};
 pub use server::{bind, serve};
