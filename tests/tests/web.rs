@@ -78,6 +78,41 @@ async fn send(web: &str, request: Request<Full<bytes::Bytes>>) -> Response<Incom
     sender.send_request(request).await.unwrap()
 }
 
+/// A connection from the loopback address 127.0.0.`last`.
+async fn from(last: u8, web: &str) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, last], 0).into()).unwrap();
+    socket.connect(web.parse().unwrap()).await.unwrap()
+}
+
+/// Whether a further connection from there is closed without a word.
+async fn is_closed_at_once(last: u8, web: &str) -> bool {
+    // One whose connecting the PDP has not seen yet holds no place: a few are tried.
+    for _ in 0..8 {
+        let mut stream = from(last, web).await;
+        let mut octet = [0; 1];
+        let quick = tokio::time::timeout(Duration::from_secs(2), stream.read(&mut octet)).await;
+        if matches!(quick, Ok(Ok(0) | Err(_))) {
+            return true;
+        }
+    }
+    false
+}
+
+/// What a viewer is answered there.
+async fn ask_from(last: u8, web: &str, path: &str) -> (StatusCode, String) {
+    let stream = from(last, web).await;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let response = sender
+        .send_request(request("GET", path, Some(VIEWER), ""))
+        .await
+        .unwrap();
+    let status = response.status();
+    let octets = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(octets.to_vec()).unwrap())
+}
+
 fn request(method: &str, path: &str, token: Option<&str>, body: &str) -> Request<Full<bytes::Bytes>> {
     let mut builder = Request::builder()
         .method(method)
@@ -109,6 +144,8 @@ async fn only_a_token_that_counts_opens_the_api_and_only_an_operators_commands()
         "/v1/status",
         "/v1/plan",
         "/v1/explain",
+        "/v1/snapshot",
+        "/v1/history",
         "/v1/events",
         "/v1/me",
         "/metrics",
@@ -140,6 +177,7 @@ async fn only_a_token_that_counts_opens_the_api_and_only_an_operators_commands()
     assert_eq!(code, StatusCode::OK);
     for (path, body) in [
         ("/v1/interrupt", "{\"id\":\"v\",\"scope\":\"cluster\"}"),
+        ("/v1/drill", "{\"id\":\"v\",\"scope\":\"cluster\"}"),
         ("/v1/restore", "{\"id\":\"v\"}"),
         ("/v1/availability", "{\"id\":\"v\",\"availability\":\"drain\"}"),
     ] {
@@ -242,22 +280,24 @@ async fn what_exceeds_a_limit_is_refused() {
         String::from_utf8_lossy(&answer)
     );
 
-    // One more than there are places for is closed; those that are there go on.
+    // One more of an address than it has places for is closed; those that are there go on, and other addresses are served.
     let mut open = Vec::new();
-    for _ in 0..pdp_server::limits::MAX_WEB_CONNECTIONS {
-        open.push(TcpStream::connect(&web).await.unwrap());
+    for _ in 0..pdp_server::limits::MAX_WEB_CONNECTIONS_PER_ADDRESS {
+        open.push(from(1, &web).await);
     }
-    let mut refused = false;
-    for _ in 0..8 {
-        let mut one_more = TcpStream::connect(&web).await.unwrap();
-        let mut octet = [0; 1];
-        let quick = tokio::time::timeout(Duration::from_secs(2), one_more.read(&mut octet)).await;
-        refused |= matches!(quick, Ok(Ok(0) | Err(_)));
-        if refused {
-            break;
-        }
+    assert!(
+        is_closed_at_once(1, &web).await,
+        "one address has as many as it wants"
+    );
+    let (code, _) = ask_from(9, &web, "/v1/me").await;
+    assert_eq!(code, StatusCode::OK);
+    // And one more of all than there are places for.
+    let mut address = 2;
+    while open.len() < pdp_server::limits::MAX_WEB_CONNECTIONS {
+        open.push(from(address, &web).await);
+        address = if address == 8 { 2 } else { address + 1 };
     }
-    assert!(refused, "as many as want to are let in");
+    assert!(is_closed_at_once(9, &web).await, "as many as want to are let in");
     // Those that say nothing lose their places in time.
     let silent = async {
         for stream in &mut open {

@@ -8,8 +8,9 @@ mod page;
 mod secure;
 pub mod tokens;
 
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,11 +91,12 @@ impl Web {
     /// Serves for ever.
     pub(super) async fn serve(mut self, handle: AdminHandle) {
         let places = Arc::new(Semaphore::new(limits::MAX_WEB_CONNECTIONS));
+        let mut by_address: HashMap<IpAddr, Arc<Semaphore>> = HashMap::new();
         let api = access::guarded(router(handle), Arc::clone(&self.tokens));
         let router = access::hardened(page::router().merge(api));
         loop {
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match self.listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection to [web] could not be accepted");
                     tokio::time::sleep(EXHAUSTED_PAUSE).await;
@@ -104,6 +106,18 @@ impl Web {
             // Closed without a word: an answer would need what is to be saved.
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                 tracing::debug!("a connection to [web] is refused: too many");
+                continue;
+            };
+            if by_address.len() > limits::MAX_WEB_CONNECTIONS {
+                by_address.retain(|_, places: &mut Arc<Semaphore>| {
+                    places.available_permits() < limits::MAX_WEB_CONNECTIONS_PER_ADDRESS
+                });
+            }
+            let of_address = by_address
+                .entry(peer.ip())
+                .or_insert_with(|| Arc::new(Semaphore::new(limits::MAX_WEB_CONNECTIONS_PER_ADDRESS)));
+            let Ok(place_of_address) = Arc::clone(of_address).try_acquire_owned() else {
+                tracing::debug!(%peer, "a connection to [web] is refused: too many of this address");
                 continue;
             };
             // Also ends those that do not read: a window that stays shut counts as unacknowledged.
@@ -127,7 +141,7 @@ impl Web {
                         }
                     }
                 }
-                drop(place);
+                drop((place, place_of_address));
             });
         }
     }
