@@ -127,6 +127,53 @@ fn the_example_scrape_configuration_is_valid() {
     promtool(&["check", "config", file.to_str().unwrap()], "").unwrap();
 }
 
+/// The queries of the dashboard, with Grafana's variable filled in.
+fn queries() -> Vec<String> {
+    fn collect(value: &serde_json::Value, found: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                if let Some(expr) = fields.get("expr").and_then(|e| e.as_str()) {
+                    found.push(expr.replace("$job", ".*"));
+                }
+                fields.values().for_each(|field| collect(field, found));
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+            _ => {}
+        }
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pdp-server/examples/grafana/pdp-server.json");
+    let dashboard: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let mut found = Vec::new();
+    collect(&dashboard, &mut found);
+    found
+}
+
+#[test]
+fn the_queries_of_the_dashboard_are_valid_and_name_metrics_that_there_are() {
+    let queries = queries();
+    assert!(queries.len() > 20, "{queries:?}");
+    let listed: BTreeSet<&str> = METRICS.iter().map(|m| m.name).collect();
+    // Whatever has a line of its own in the documentation is on the live endpoint too: another test sees to that.
+    let documented =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md")).unwrap();
+    for query in &queries {
+        for name in names(query) {
+            assert!(listed.contains(name), "no such metric: {name} in {query}");
+            assert!(documented.contains(&format!("| `{name}` |")), "{name}");
+        }
+    }
+    // Prometheus' own parser judges each of them, as a rule that records it.
+    let mut rules = "groups:\n- name: dashboard\n  rules:\n".to_owned();
+    for (at, query) in queries.iter().enumerate() {
+        let quoted = serde_json::to_string(query).unwrap();
+        rules.push_str(&format!("  - record: dashboard:query:{at}\n    expr: {quoted}\n"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.yml");
+    std::fs::write(&file, rules).unwrap();
+    promtool(&["check", "rules", file.to_str().unwrap()], "").unwrap();
+}
+
 #[test]
 fn promtool_says_what_is_wrong() {
     promtool(&["check", "metrics"], "# TYPE pdp_plans counter\npdp_plans 1\n").unwrap_err();
