@@ -9,6 +9,7 @@
 //! | `GET /v1/explain` | [`Explanation`]; `Accept: text/plain` (or `?format=text`): the same as text |
 //! | `GET /v1/history?since_unix_millis=T&limit=N` | [`History`]: the newest `N` entries of the journal, 200 where it is not given, not older than `T` |
 //! | `GET /v1/events?since=N` | NDJSON: one [`Event`] a line, those kept with `seq > N`, then as they happen; without `since`: from now on. `Accept: text/event-stream`: the same as server-sent events, `id` being `seq`; `Last-Event-ID` goes before `since` |
+//! | `GET /v1/openapi.json` | all this as OpenAPI 3.1: `docs/openapi.json` |
 //! | `GET /v1/me` | [`Me`]: who the PDP takes the asker for |
 //! | `GET /metrics` | what Prometheus reads, as text: `docs/metrics.md` |
 //! | `POST /v1/interrupt` | [`InterruptRequest`] in, [`CommandAnswer`] out |

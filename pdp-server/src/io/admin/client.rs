@@ -118,6 +118,14 @@ impl AdminClient {
         self.get("/v1/explain").await
     }
 
+    /// What a path answers to GET, as it comes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn value(&self, path: &str) -> Result<serde_json::Value, ClientError> {
+        self.get(path).await
+    }
+
     /// What Prometheus reads.
     ///
     /// # Errors

@@ -140,6 +140,7 @@ pub(in crate::io) fn router(handle: AdminHandle) -> Router {
         .route("/v1/snapshot", get(snapshot))
         .route("/v1/explain", get(explain))
         .route("/v1/history", get(history))
+        .route("/v1/openapi.json", get(description))
         .route("/v1/me", get(me))
         .route("/v1/events", get(stream::events))
         .route("/metrics", get(metrics_text))
@@ -175,6 +176,12 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         (self.0, Json(self.1)).into_response()
     }
+}
+
+/// The description that is kept in the documentation; a test holds it against what is served.
+async fn description() -> impl IntoResponse {
+    const OPENAPI: &str = include_str!("../../../../docs/openapi.json");
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
 }
 
 async fn me(Extension(me): Extension<Me>) -> Json<Me> {
