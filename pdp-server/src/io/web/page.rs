@@ -8,7 +8,7 @@ use axum::routing::get;
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Path, content type and text of each file.
-const FILES: [(&str, &str, &str); 8] = [
+const FILES: [(&str, &str, &str); 9] = [
     ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     (
         "/style.css",
@@ -20,6 +20,7 @@ const FILES: [(&str, &str, &str); 8] = [
     ("/api.js", SCRIPT, include_str!("page/api.js")),
     ("/cluster.js", SCRIPT, include_str!("page/cluster.js")),
     ("/draw.js", SCRIPT, include_str!("page/draw.js")),
+    ("/plot.js", SCRIPT, include_str!("page/plot.js")),
     ("/state.js", SCRIPT, include_str!("page/state.js")),
 ];
 

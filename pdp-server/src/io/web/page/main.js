@@ -2,6 +2,7 @@
 
 import { Refused, command, commandId, follow, get, token } from "./api.js";
 import { drawCluster, drawFlows } from "./cluster.js";
+import { plotOf } from "./plot.js";
 import { by, make, replace, setText } from "./draw.js";
 import { EVENTS_SHOWN, drawAlarms, drawClasses, drawEvents, drawLines, drawNow, drawPlan } from "./state.js";
 
@@ -98,6 +99,8 @@ function draw(plan) {
   drawNow(status);
   drawAlarms(status);
   drawClasses(status);
+  const plot = plotOf(events, status);
+  replace(by("plot"), plot ? [plot] : []);
   drawCluster(status);
   drawLines(status);
   drawPlan(plan);
@@ -185,6 +188,7 @@ by("enter").addEventListener("submit", (event) => {
   setText(by("enter-problem"), "");
   enter();
 });
+by("find").addEventListener("input", () => { if (status) drawCluster(status); });
 window.addEventListener("resize", () => { if (status) drawFlows(status); });
 setInterval(age, 1_000);
 setInterval(() => { if (me && heardAt) refresh().catch(() => {}); }, REFRESH_EVERY);
