@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cops_codec::client_type::RowId;
+use cops_codec::client_type::framework::PibIncarnation;
 use cops_codec::client_type::power::{Plan, PlanError};
 use cops_codec::client_type::store::{RequestRefused, read_readings};
 use cops_codec::message::{Decision, DecisionBody};
@@ -61,6 +62,10 @@ impl Power {
             Err(refused) => return self.refuse_request(hosting, pep, &asked, &refused),
         };
         let is_synchronizing = hosting.is_synchronizing(asked.connection);
+        if is_synchronizing && new.as_ref().is_some_and(is_increment) {
+            // It left before the SSQ arrived: an increment to what this process has never been told. The whole follows.
+            return self.refuse_request(hosting, pep, &asked, &RequestRefused::NoState);
+        }
         let placed = match new {
             Some(context) => entry.place_new(context, is_synchronizing),
             None => known,
@@ -443,6 +448,12 @@ impl Power {
             Pending::Delete => {}
         }
     }
+}
+
+/// Whether the only REQ of a context says that it does not hold the whole request state (frwkPibIncarnationFullState).
+fn is_increment(context: &Context) -> bool {
+    let incarnation = context.reported.rows().only::<PibIncarnation>();
+    incarnation.is_some_and(|row| !row.full_state)
 }
 
 /// The plan's own row in a contingency: it says which one it is.
