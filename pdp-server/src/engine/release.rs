@@ -19,7 +19,37 @@ impl Engine {
             .filter(|s| !s.settled)
             .filter_map(|s| s.deadline)
             .min();
-        deadline.into_iter().chain(self.trigger_time()).min()
+        let halts = self.next_stage().and_then(|stage| self.halts_until(stage));
+        deadline.into_iter().chain(self.trigger_time()).chain(halts).min()
+    }
+
+    /// Until when a server draws on a reserve that the stage gives to others: one that was told to halt has said that it
+    /// does, and is not down yet.
+    fn halts_until(&self, stage: &Stage) -> Option<u64> {
+        let given: Vec<&Name> = stage
+            .steps
+            .iter()
+            .filter_map(|step| match &step.kind {
+                StepKind::Divert {
+                    reserve, milliwatts, ..
+                } if *milliwatts > 0 => Some(reserve),
+                _ => None,
+            })
+            .collect();
+        if given.is_empty() {
+            return None;
+        }
+        let sources = self.sources();
+        let draws_on_it = |server: &Name| {
+            let facts = self.peers.values().filter_map(|peer| peer.facts.as_deref());
+            let mut supplies = facts.flat_map(|facts| &facts.supplies);
+            supplies.any(|supply| supply.server == *server && given.contains(&&supply.reserve))
+        };
+        let halting = self.state.off.keys().filter(|server| draws_on_it(server));
+        halting
+            .filter_map(|server| sources.down_at(server))
+            .filter(|down_at| *down_at > self.now)
+            .max()
     }
 
     /// The next stage that is not released yet.
@@ -113,7 +143,10 @@ impl Engine {
     pub(super) fn is_stage_ready(&self) -> bool {
         let cause = self.state.in_force.as_ref().map(|p| p.plan.cause);
         self.next_stage().zip(cause).is_some_and(|(stage, cause)| {
-            !self.execution.is_held_up(stage) && self.may_release(stage, cause) && self.has_fired(stage)
+            !self.execution.is_held_up(stage)
+                && self.may_release(stage, cause)
+                && self.has_fired(stage)
+                && self.halts_until(stage).is_none()
         })
     }
 

@@ -34,6 +34,9 @@ pub(super) struct Sources<'a> {
     pub(super) seen_off: OnceCell<BTreeMap<Name, Vec<Name>>>,
 }
 
+/// How much longer than it says a server may take to halt.
+const HALT_SLACK_MILLIS: u64 = 2_000;
+
 /// What is powered through whom, to tell which hosts must not be switched off.
 #[derive(Default)]
 struct Custodians<'a> {
@@ -338,6 +341,11 @@ impl<'a> Sources<'a> {
                 continue;
             };
             let (charge, age) = self.charge(name).unwrap_or((0, u64::MAX));
+            // A server that halts is off as far as planning goes, and yet draws until it is down.
+            let (halting, until_down) = self.halting(feeds.get(name), servers);
+            let from_store =
+                until_down.saturating_mul(1_000) / u64::from(fact.efficiency_permille.clamp(1, 1_000));
+            let charge = charge.saturating_sub(from_store);
             let state = if age == u64::MAX {
                 ReserveState::Unknown
             } else {
@@ -350,7 +358,7 @@ impl<'a> Sources<'a> {
                 capacity_millijoules: fact.capacity_millijoules,
                 charge_millijoules: charge.min(fact.capacity_millijoules),
                 cutoff_millijoules: fact.cutoff_millijoules.min(fact.capacity_millijoules),
-                max_discharge_milliwatts: fact.max_discharge_milliwatts,
+                max_discharge_milliwatts: fact.max_discharge_milliwatts.saturating_sub(halting),
                 efficiency_permille: fact.efficiency_permille,
                 peukert_permille: fact.peukert_permille,
                 // The rows do not tell it.
@@ -368,6 +376,38 @@ impl<'a> Sources<'a> {
             });
         }
         list
+    }
+
+    /// When a server that was told to halt is down, by its own figure.
+    pub(super) fn down_at(&self, server: &Name) -> Option<u64> {
+        let told_at = self.state.off.get(server)?;
+        let fact = self.server_fact(server, self.view.servers.get(server)?)?;
+        Some(
+            told_at
+                .saturating_add(fact.halt_millis)
+                .saturating_add(HALT_SLACK_MILLIS),
+        )
+    }
+
+    /// What those of these servers draw that were told to halt and are not yet down, in milliwatts, and until they are, in
+    /// millijoules.
+    fn halting(&self, fed: Option<&BTreeSet<ServerId>>, servers: &Index) -> (u64, u64) {
+        let (mut milliwatts, mut millijoules) = (0_u64, 0_u64);
+        for name in self.state.off.keys() {
+            let is_fed = servers
+                .of(name)
+                .is_some_and(|id| fed.is_some_and(|fed| fed.contains(&ServerId(id))));
+            let custody = self.view.servers.get(name).filter(|_| is_fed);
+            let Some(fact) = custody.and_then(|custody| self.server_fact(name, custody)) else {
+                continue;
+            };
+            let left = self.down_at(name).unwrap_or(0).saturating_sub(self.now);
+            if left > 0 {
+                milliwatts = milliwatts.saturating_add(fact.idle_milliwatts);
+                millijoules = millijoules.saturating_add(fact.idle_milliwatts.saturating_mul(left) / 1_000);
+            }
+        }
+        (milliwatts, millijoules)
     }
 
     fn lines(&self, reserves: &Index, servers: &Index) -> Vec<Line> {
