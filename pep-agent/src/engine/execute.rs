@@ -264,6 +264,10 @@ impl Engine {
             Ok(action) => action,
             Err(beginning) => return beginning,
         };
+        let unconfirmed = self.execution.as_ref().is_some_and(|e| e.unconfirmed);
+        if unconfirmed && is_for_others(&action) {
+            return Beginning::Waits;
+        }
         if self.is_drill() {
             return Settled(Outcome::Done, format!("drill: would {kind}"));
         }
@@ -582,6 +586,16 @@ impl Engine {
         if let Some(event) = event {
             self.tell(event);
         }
+    }
+}
+
+/// Whether an action is more than a graceful end of what is the agent's own: what no agent does that is cut off.
+fn is_for_others(action: &ActionKind) -> bool {
+    match action {
+        ActionKind::Start { .. } | ActionKind::Join { .. } | ActionKind::Open { .. } => true,
+        ActionKind::Stop { moved, .. } => *moved,
+        ActionKind::Host { state, .. } => *state == HostState::On,
+        ActionKind::Cap { .. } => false,
     }
 }
 

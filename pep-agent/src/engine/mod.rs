@@ -85,6 +85,8 @@ struct Execution {
     first_result: u32,
     /// The mains came back while this plan was held.
     mains_back: bool,
+    /// It was held when the agent started, and no PDP has spoken of it since: it may have been replaced meanwhile.
+    unconfirmed: bool,
 }
 
 impl Execution {
@@ -168,7 +170,8 @@ impl Engine {
     /// Takes up a plan again that was held before a restart of the agent.
     ///
     /// Steps with a final outcome are not done again. A step that was under way is looked at anew: every driver first
-    /// looks whether the thing is done already. A halt is not: it ends the agent, and whoever is there after it was
+    /// looks whether the thing is done already; what starts something, takes it in, or moves a line waits until a PDP has
+    /// confirmed the plan, for it may have been replaced meanwhile. A halt is not done again: it ends the agent, and whoever is there after it was
     /// switched on since. Nor is one that was released before the machine was booted.
     pub fn restore(&mut self, plan: HeldPlan, memory: &Memory) {
         let mut records: BTreeMap<StepId, StepRecord> = memory
@@ -204,6 +207,7 @@ impl Engine {
             records,
             first_result,
             mains_back: false,
+            unconfirmed: true,
         });
     }
 
@@ -352,6 +356,7 @@ impl Engine {
             records: BTreeMap::new(),
             first_result,
             mains_back: false,
+            unconfirmed: false,
         });
         self.revision += 1;
         self.advance(now);
@@ -370,11 +375,12 @@ impl Engine {
 
     /// Releases the stages up to `order` of the plan in force. A release is never taken back.
     pub fn release(&mut self, now: Millis, order: Option<u32>) {
-        if let Some(execution) = &mut self.execution
-            && order > execution.released
-        {
-            execution.released = order;
-            self.revision += 1;
+        if let Some(execution) = &mut self.execution {
+            execution.unconfirmed = false;
+            if order > execution.released {
+                execution.released = order;
+                self.revision += 1;
+            }
         }
         self.advance(now);
     }
