@@ -40,6 +40,7 @@ mod release;
 pub mod replay;
 mod report;
 mod results;
+mod sameness;
 mod signals;
 pub mod slice;
 mod snapshot;

@@ -12,6 +12,7 @@ use power_policy::plan::{Plan, Stage, StepKind, Trigger, Verb};
 use super::event::EventKind;
 use super::execution::Execution;
 use super::replay::plan_digest;
+use super::sameness::{is_near_watts, is_same_step, is_same_trigger};
 use super::slice::{Slice, slices};
 use super::state::{CommandedPair, InForce, Issued, Record, Track};
 use super::wishes::PlanWish;
@@ -30,9 +31,6 @@ const TIGHT_LEFT_MILLIS: u64 = 400_000;
 const LAST_LEFT_MILLIS: u64 = 90_000;
 /// In quiet days, the standing plan follows charges and draws this often.
 const STANDING_PERIOD_MILLIS: u64 = 60_000;
-/// Two thresholds that differ by less than this are the same to a plan that is looked at again, permille.
-const SAME_PERMILLE: u64 = 50;
-
 impl Engine {
     /// Whether what PEPs report has changed in a way that the plan in force does not explain. Asked once a change.
     pub(super) fn is_structure_news(&mut self) -> bool {
@@ -563,65 +561,6 @@ fn forecast(points: &[(u64, u64)], at: u64) -> Option<u64> {
                 c0.saturating_add(change)
             })
         }
-    }
-}
-
-/// Whether two figures are the same to a plan that is looked at again.
-fn near(x: u64, y: u64) -> bool {
-    x.abs_diff(y) <= x.max(y) / 1000 * SAME_PERMILLE
-}
-
-/// The same for power through a line, where a few watts more or less are nothing, and none is never near any.
-fn is_near_watts(x: u64, y: u64) -> bool {
-    const FEW_MILLIWATTS: u64 = 5_000;
-    (x == 0) == (y == 0) && (near(x, y) || x.abs_diff(y) <= FEW_MILLIWATTS)
-}
-
-fn is_same_step(a: &StepKind, b: &StepKind) -> bool {
-    match (a, b) {
-        (
-            StepKind::Divert {
-                line: l,
-                reserve: r,
-                server: s,
-                milliwatts: x,
-            },
-            StepKind::Divert {
-                line,
-                reserve,
-                server,
-                milliwatts: y,
-            },
-        ) => l == line && r == reserve && s == server && is_near_watts(*x, *y),
-        _ => a == b,
-    }
-}
-
-fn is_same_trigger(a: &Trigger, b: &Trigger) -> bool {
-    match (a, b) {
-        (Trigger::Elapsed { millis: x }, Trigger::Elapsed { millis: y })
-        | (Trigger::Delay { millis: x }, Trigger::Delay { millis: y }) => near(*x, *y),
-        (
-            Trigger::ChargeBelow {
-                reserves: r,
-                millijoules: x,
-            },
-            Trigger::ChargeBelow {
-                reserves: s,
-                millijoules: y,
-            },
-        )
-        | (
-            Trigger::ChargeAbove {
-                reserves: r,
-                millijoules: x,
-            },
-            Trigger::ChargeAbove {
-                reserves: s,
-                millijoules: y,
-            },
-        ) => r == s && near(*x, *y),
-        _ => a == b,
     }
 }
 

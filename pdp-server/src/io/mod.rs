@@ -26,6 +26,7 @@ mod notify;
 mod opening;
 mod outbox;
 pub mod run;
+mod security;
 pub mod tls;
 pub mod web;
 
