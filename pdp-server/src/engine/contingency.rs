@@ -154,8 +154,7 @@ impl Basis {
         for activity in &mut fixed.activities {
             activity.draw_milliwatts = 0;
         }
-        // A snapshot has no map whose keys are not strings, so that it can be written. Were it not so, no plan would ever
-        // count as current.
+        // It can be written: nothing fails in a Vec, and a snapshot has no map, whose keys might be no strings.
         let fixed = serde_json::to_vec(&fixed).unwrap_or_default();
         let fixed: Digest = Sha256::digest(&fixed).into();
         Self {

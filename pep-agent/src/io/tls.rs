@@ -64,7 +64,7 @@ pub fn read(tls: &TlsEntry, pep_id: &PepId) -> Result<Arc<ClientConfig>, TlsErro
             problem: error.problem,
         }),
         // The PDP would refuse it (RFC 4261 7.1).
-        Ok((_, names)) if !names.is_of(pep_id) => Err(TlsError {
+        Ok((_, names)) if !names.spells(pep_id) => Err(TlsError {
             path: of(Part::Certificate),
             problem: format!(
                 "expected a certificate for this agent's name, {pep_id}, as a dNSName or iPAddress, found one for {names}"
