@@ -7,7 +7,7 @@ use super::electricity::permille;
 use super::reading::{Act, ReadStage, Reading};
 use super::violation::{Findings, Invariant};
 use super::whereabouts::Whereabouts;
-use crate::model::{Cause, Mains, Name, PowerPolicy, Priority, Snapshot};
+use crate::model::{Cause, Mains, Name, Phase, PowerPolicy, Priority, Snapshot};
 use crate::plan::{HostState, Plan, Trigger, Verb};
 
 /// A restart needs its reserves to carry it for its target, but for no longer than this (policy notes, section 3).
@@ -35,6 +35,10 @@ pub(super) fn check(
     if !restoring && !reading.central.iter().flat_map(|s| &s.acts).any(starts) {
         return;
     }
+    let whole = snapshot
+        .outage
+        .as_ref()
+        .is_some_and(|outage| outage.phase == Phase::Restoring);
     let waiting = waiting(snapshot, plan, reading);
     let mut restorer = Restorer {
         snapshot,
@@ -44,6 +48,7 @@ pub(super) fn check(
         gates: BTreeMap::new(),
         state: Whereabouts::new(snapshot),
         own: own_reserves(snapshot),
+        each_alone: restoring || !whole,
     };
     for stage in &reading.central {
         restorer.stage(stage, &waiting, findings);
@@ -116,6 +121,9 @@ struct Restorer<'a> {
     gates: BTreeMap<Vec<usize>, u64>,
     state: Whereabouts,
     own: Vec<Vec<usize>>,
+    /// A server's own reserves have to carry it. Not in the way back of an interruption of a mains: its gates are on what all
+    /// reserves hold together, which lines can take to any of them.
+    each_alone: bool,
 }
 
 impl Restorer<'_> {
@@ -176,7 +184,7 @@ impl Restorer<'_> {
         }
         self.stagger(stage, findings);
         let servers: BTreeSet<usize> = starts.iter().map(|(_, s)| *s).collect();
-        for s in servers {
+        for s in servers.into_iter().filter(|_| self.each_alone) {
             self.gate(stage, s, findings);
         }
     }
