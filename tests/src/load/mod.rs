@@ -10,7 +10,7 @@
 //! 20,000 descriptors on usual machines, so that PEPs are divided among processes ([`crew`], [`worker`]).
 //!
 //! What a PDP costs apart from planning is measured on one with a second client-type ([`module`]), whose decisions need no
-//! engine; against floors of the same octets without COPS ([`floor`]). [`bench`] puts all that together.
+//! engine; against floors of the same octets without COPS ([`floor`]). [`mod@bench`] puts all that together.
 
 pub mod bench;
 pub mod crew;
