@@ -14,7 +14,7 @@ use cops_codec::client_type::power::{
     self, Action, ActionResult, Arc, Divert, Held, Mains as WireMains, Outcome, Plan, PlanVersion, Scope,
     Stage, Trigger, Verb,
 };
-use cops_codec::client_type::store::{ReportedRows, RowLimits, build, digest, read_readings};
+use cops_codec::client_type::store::{ReportedRows, RequestRefused, RowLimits, build, digest, read_readings};
 use cops_codec::client_type::{Row, RowId};
 use cops_codec::message::{Decision, DecisionBody};
 use cops_codec::provisioning::binding::Bindings;
@@ -202,7 +202,13 @@ impl Pdp {
                     }
                     None => {
                         self.handle = Some(handle.clone());
-                        self.rows.apply(&contents).unwrap();
+                        match self.rows.apply(&contents) {
+                            // E6: it left before the SSQ arrived, for a state that is not known here. The whole follows.
+                            Err(RequestRefused::NoState) => {}
+                            applied => {
+                                applied.unwrap();
+                            }
+                        }
                     }
                 }
                 let context = place.map_or_else(String::new, |place| format!(" H{}", place + 1));
