@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use pdp_server::api::CommandScope;
 use pdp_server::io::admin::metrics::METRICS;
@@ -54,7 +55,19 @@ fn value(text: &str, series: &str) -> Option<f64> {
 async fn a_pdp_in_an_interruption_has_metrics_that_promtool_takes() {
     let mut cluster = ClusterRun::start(&ClusterOptions::default()).await.unwrap();
     let admin = cluster.pdp.admin();
-    let quiet = admin.metrics().await.unwrap();
+    // The agents' rows come after their connections.
+    let reported = async {
+        loop {
+            let quiet = admin.metrics().await.unwrap();
+            if quiet.contains("pdp_reserve_capacity_joules{reserve=\"ups-1\"}") {
+                return quiet;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let quiet = tokio::time::timeout(Duration::from_secs(60), reported)
+        .await
+        .unwrap();
     promtool(&["check", "metrics"], &quiet).unwrap();
     assert_eq!(
         value(&quiet, "pdp_interruption_phase{phase=\"normal\"}"),

@@ -337,6 +337,26 @@ pub struct DomainFacts {
 }
 
 impl Inventory {
+    /// Whether each reserve gives or is charged, where its power is measured.
+    pub fn flows(&self) -> Vec<Option<bool>> {
+        let gives = |reading: &ReserveReading| {
+            let milliwatts = reading.milliwatts.filter(|milliwatts| *milliwatts != 0)?;
+            Some(milliwatts > 0)
+        };
+        self.reserves
+            .values()
+            .map(|thing| thing.reading().and_then(gives))
+            .collect()
+    }
+
+    /// Whether a reserve that gave is charged now, or the other way round.
+    pub fn have_turned(&self, before: &[Option<bool>]) -> bool {
+        let turned = |(before, now): (&Option<bool>, Option<bool>)| {
+            before.is_some_and(|before| now.is_some_and(|now| before != now))
+        };
+        before.iter().zip(self.flows()).any(turned)
+    }
+
     /// Whether the reading of a reserve is too old to count, or was never made.
     pub fn is_stale(&self, reserve: &Name, now: Millis) -> bool {
         self.reserves.get(reserve).is_none_or(|thing| match &thing.seen {

@@ -146,6 +146,8 @@ pub struct Node {
     /// Rows of that plan, while decisions have taken some of them away and those of the next are not all here.
     overtaken: Vec<Row>,
     reporting: Reporting,
+    /// When a turn of a reserve was told last.
+    turned_at: Option<Moment>,
     /// Octets of the message that is being handled.
     frame_octets: usize,
     /// The PDP whose complete set of decisions is held (RFC 2748 section 2.5).
@@ -178,6 +180,7 @@ impl Node {
             enforced: None,
             overtaken: Vec::new(),
             reporting: Reporting::default(),
+            turned_at: None,
             frame_octets: 0,
             config,
             session: None,
@@ -296,8 +299,7 @@ impl Node {
 
     /// Takes what a driver saw at an instant of the engine's clock.
     pub fn observe(&mut self, now: Now, at: Millis, observation: Observation) {
-        self.engine.observe(now.engine, at, observation);
-        self.drive(now);
+        self.observe_all(now, at, vec![observation]);
     }
 
     /// Takes all that drivers saw at that instant, and tells of it once.
@@ -305,8 +307,12 @@ impl Node {
         if seen.is_empty() {
             return;
         }
+        let before = self.engine.inventory().flows();
         for observation in seen {
             self.engine.observe(now.engine, at, observation);
+        }
+        if self.is_open() && self.engine.inventory().have_turned(&before) {
+            self.send_turn(now);
         }
         self.drive(now);
     }

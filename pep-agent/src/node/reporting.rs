@@ -26,6 +26,9 @@ use crate::engine::{Inventory, Millis};
 use crate::translate::millis32;
 use crate::translate::readings::{self, Selection};
 
+/// Turns of reserves that follow within this are told by the next report.
+const TURN_INTERVAL: Duration = Duration::from_millis(100);
+
 /// What is remembered of one link.
 #[derive(Debug, Clone, Default)]
 struct LinkState {
@@ -75,6 +78,14 @@ impl Reporting {
         self.asked = None;
         for state in self.links.values_mut() {
             state.suspended = true;
+        }
+    }
+
+    /// Whether the PDP has suspended all reports, or has not resumed them.
+    fn is_suspended(&self) -> bool {
+        match self.links.is_empty() {
+            true => self.unlinked.suspended,
+            false => self.links.values().all(|state| state.suspended),
         }
     }
 
@@ -325,6 +336,29 @@ impl Node {
                 UnsolicitedReport::PeriodicAccounting,
                 build::contents(&due),
             );
+        }
+    }
+
+    /// A reserve that gave is charged now, or the other way round: its charge at the turn is told at once, since two readings
+    /// on either side of it show but the difference of what was given and taken. No periodic report, which the Accounting
+    /// Timer would hold back; nor is it sent where reports are suspended.
+    pub(super) fn send_turn(&mut self, now: Now) {
+        let due = self
+            .turned_at
+            .is_none_or(|at| now.session.since(at) >= TURN_INTERVAL);
+        let key = self.contexts.active().unwrap_or(ContextKey::BASE);
+        let Some(context) = self.contexts.get(key).filter(|_| due) else {
+            return;
+        };
+        if self.reporting.is_suspended() {
+            return;
+        }
+        let rows = context.installed.rows();
+        let present = self.reporting.last(rows, self.engine.inventory(), now.engine);
+        if !present.is_empty() {
+            self.turned_at = Some(now.session);
+            let contents = build::contents(&present);
+            self.report(now, key, UnsolicitedReport::FinalAccounting, contents);
         }
     }
 

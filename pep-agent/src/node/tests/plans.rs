@@ -1,6 +1,9 @@
 //! What becomes of a plan: in parts, inactive, expired, restored, refused.
 
+use power_policy::model::{Chemistry, FigureSource, ReserveState};
+
 use super::*;
+use crate::engine::facts::{ReserveFacts, ReserveReading};
 
 #[test]
 fn a_plan_that_comes_in_parts_is_in_force_with_the_last() {
@@ -297,4 +300,53 @@ fn a_line_of_ours_is_moved_and_one_of_others_is_refused() {
         milliwatts: 100_000,
     };
     assert_eq!(world.kinds(), [join], "stage 0 begins at once");
+}
+
+#[test]
+fn a_reserve_that_turns_is_told_at_once() {
+    let mut inventory = inventory();
+    let facts = ReserveFacts {
+        role: Role::Custodian,
+        chemistry: Chemistry::LeadAcid,
+        capacity_joules: 360_000,
+        cutoff_joules: 36_000,
+        max_discharge_milliwatts: 500_000,
+        efficiency_permille: 900,
+        peukert_permille: 1_000,
+        fan_out: 0,
+        simulated: true,
+        feeds: vec![name("srv1")],
+        mains: None,
+        stale_after_millis: 10_000,
+    };
+    inventory.reserves.insert(name("ups1"), Thing::new(facts));
+    let mut world = World::of(inventory, true, None);
+    world.connect();
+    let see = |world: &mut World, milliwatts: i32| {
+        let reading = ReserveReading {
+            charge_joules: Some(100_000),
+            capacity_joules: None,
+            milliwatts: Some(milliwatts),
+            seconds_left: None,
+            state: ReserveState::Idle,
+            source: FigureSource::Measured,
+            mains: Mains::Present,
+            note: String::new(),
+        };
+        world.log();
+        let reserve = Observation::Reserve(name("ups1"), reading);
+        world.node.observe(world.now, world.now.engine, reserve);
+        world.settle();
+        let log = world.log();
+        log.iter()
+            .filter(|line| line.starts_with("RPT accounting"))
+            .count()
+    };
+    assert_eq!(see(&mut world, -40_000), 0, "the first reading is no turn");
+    assert_eq!(see(&mut world, 100_000), 1);
+    assert_eq!(see(&mut world, 90_000), 0);
+    // Turns that follow one another at once are told by the next report.
+    assert_eq!(see(&mut world, -40_000), 0);
+    world.pass(200);
+    assert_eq!(see(&mut world, 100_000), 1);
 }
