@@ -72,6 +72,33 @@ fn the_gate_is_a_charge_that_carries_it_once_more() {
 }
 
 #[test]
+fn the_way_back_of_a_mains_keeps_order_and_distance_and_its_gates_are_on_all_reserves() {
+    // As the PDP asks for it: the cause is still what the interruption began with.
+    let of_mains = |break_it: fn(&mut Plan)| {
+        let mut plan = restoration();
+        plan.cause = Cause::DomainMains;
+        break_it(&mut plan);
+        check(&returned(), &plan, &PowerPolicy::default())
+            .into_iter()
+            .filter(|v| v.invariant == Invariant::Restoration)
+            .map(|v| v.detail)
+            .collect::<Vec<String>>()
+    };
+    assert_eq!(of_mains(|_| ()), Vec::<String>::new());
+    let order = of_mains(|p| p.stages[1].steps.clear());
+    assert!(
+        order[0].starts_with("class 100 is restarted while 1 "),
+        "{order:?}"
+    );
+    let distance = of_mains(|p| p.stages[2].trigger = Trigger::AfterResults);
+    assert!(distance[0].starts_with("restarted again 0 ms"), "{distance:?}");
+    assert_eq!(
+        of_mains(|p| p.stages[1].trigger = above(&["u-g"], 79)),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
 fn nothing_is_restarted_before_the_restoration() {
     let mut s = snapshot();
     s.activities[1].state = ActivityState::Stopped;
