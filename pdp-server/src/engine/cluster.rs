@@ -1,6 +1,7 @@
 //! The PEPs, and whose figures count for what (custody).
 //!
-//! Who may claim what is [`authority`](super::authority)'s. Two custodians with the same right to one name are a contest: the thing is armed for nobody until it is resolved, and an alarm says so.
+//! Who may claim what is [`authority`](super::authority)'s. Two custodians with the same right to one name are a contest:
+//! the thing is armed for nobody until it is resolved, and an alarm says so.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

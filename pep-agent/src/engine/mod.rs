@@ -171,8 +171,8 @@ impl Engine {
     ///
     /// Steps with a final outcome are not done again. A step that was under way is looked at anew: every driver first
     /// looks whether the thing is done already; what starts something, takes it in, or moves a line waits until a PDP has
-    /// confirmed the plan, for it may have been replaced meanwhile. A halt is not done again: it ends the agent, and whoever is there after it was
-    /// switched on since. Nor is one that was released before the machine was booted.
+    /// confirmed the plan, for it may have been replaced meanwhile. A halt is not done again: it ends the agent, and whoever
+    /// is there after it was switched on since. Nor is one that was released before the machine was booted.
     pub fn restore(&mut self, plan: HeldPlan, memory: &Memory) {
         let mut records: BTreeMap<StepId, StepRecord> = memory
             .steps
